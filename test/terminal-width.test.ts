@@ -4,7 +4,7 @@ import { planDigest } from "../src/commands/plan-store.js";
 import { observeAndPlan } from "../src/execution/observe-and-plan.js";
 import { inspectionScreen } from "../src/inspect/text-overview.js";
 import { verdictText } from "../src/inspect/text-report.js";
-import type { OperationReport } from "../src/model/operation-report.js";
+import type { OperationReport } from "../src/model/report.js";
 import type { Step } from "../src/model/step.js";
 import { finish } from "../src/model/work.js";
 import { planText, questionText } from "../src/planning/plan-text.js";

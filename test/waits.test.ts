@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { StorageMode } from "../src/gen/openmldb/common_pb.js";
-import { opsOfPartition } from "../src/model/ops-of-partition.js";
+import { opsOfPartition } from "../src/model/ops.js";
 import type { RunEvent } from "../src/model/outcome.js";
 import { sharedPoll, sharedRead } from "../src/observe/coalesced-calls.js";
 import { VirtualClock } from "../src/sandbox/model/virtual-clock.js";

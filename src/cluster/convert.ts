@@ -1,15 +1,18 @@
 import { createHash } from "node:crypto";
 import { type DescField, fromBinary, type Message } from "@bufbuild/protobuf";
 import { OpsError, usageError } from "../errors.js";
-import type {
-  GetTableFollowerResponse,
-  GetTermPairResponse,
-  Manifest,
-  TableMeta,
-  TableStatus,
-  TraverseResponse,
+import {
+  type GetTableFollowerResponse,
+  type GetTermPairResponse,
+  type Manifest,
+  type TableMeta,
+  TableMode,
+  TableState,
+  type TableStatus,
+  TableStatusSchema,
+  TaskStatus,
+  type TraverseResponse,
 } from "../gen/openmldb/api_pb.js";
-import { TableMode, TableState, TableStatusSchema, TaskStatus } from "../gen/openmldb/api_pb.js";
 import {
   type ColumnKey,
   ColumnKeySchema,
@@ -17,19 +20,21 @@ import {
   TTLStSchema,
   StorageMode as WireStorageMode,
 } from "../gen/openmldb/common_pb.js";
-import type {
-  OPStatus,
-  PartitionMeta,
-  TableInfo,
-  TablePartition,
-  TabletStatus,
+import {
+  type OPStatus,
+  type PartitionMeta,
+  PartitionMetaSchema,
+  type TableInfo,
+  TableInfoSchema,
+  type TablePartition,
+  type TabletStatus,
 } from "../gen/openmldb/nameserver_pb.js";
-import { PartitionMetaSchema, TableInfoSchema } from "../gen/openmldb/nameserver_pb.js";
 import { CompressType, TTLType } from "../gen/openmldb/type_pb.js";
 import type {
   DiskClaim,
   Endpoint,
   FollowerList,
+  IndexClaim,
   Op,
   OpStatus,
   PartitionClaim,
@@ -42,9 +47,9 @@ import type {
   StorageMode,
   TableClaim,
   TabletClaim,
+  Ttl,
 } from "../model/cluster-state.js";
 import type { RowPage } from "../model/rows.js";
-import type { IndexClaim, Ttl } from "../model/table-index.js";
 import { interned } from "../util/interned.js";
 import { takeTurns } from "../util/yielding.js";
 import { madeOnce } from "./decode.js";

@@ -27,7 +27,7 @@ import {
 import type { Effort } from "../inspect/text-report.js";
 import type { Endpoint, Op, PartitionId, ReplicaReport } from "../model/cluster-state.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
-import { STANDSTILL_MS } from "../model/op-standstill.js";
+import { STANDSTILL_MS } from "../model/ops.js";
 import type { OnEvent } from "../model/outcome.js";
 import { type PrintCommand, recoverAgain } from "../model/tool-command.js";
 import { type DiagnosedCluster, inspectCluster } from "../observe/diagnosed-cluster.js";

@@ -3,7 +3,7 @@ import { commandPrinter, commandWords } from "../cli/printed-command.js";
 import { isStop, usageError } from "../errors.js";
 import { runOperation } from "../execution/run-operation.js";
 import { EXIT } from "../exit-codes.js";
-import type { OperationReport } from "../model/operation-report.js";
+import type { OperationReport } from "../model/report.js";
 import { observe } from "../observe/cluster.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
 import type { Operation } from "../operations/operation.js";

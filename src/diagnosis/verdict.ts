@@ -1,7 +1,7 @@
 import { type Absence, mayBeGivenUp } from "../model/absence.js";
 import { type Advice, changing, doing, followed, NO_ADVICE } from "../model/advice.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
-import { isInShortTask } from "../model/op-standstill.js";
+import { isInShortTask } from "../model/ops.js";
 import type { LaneFailure } from "../model/outcome.js";
 import { type PartitionView, tabletHealth, viewingPartitions } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
@@ -9,8 +9,8 @@ import type { PartitionResult, RunReport } from "../model/report.js";
 import type { PrintCommand, RecoverAgain } from "../model/tool-command.js";
 import { each, mapped, type Work } from "../model/work.js";
 import { isLost } from "../policy/absent-replicas.js";
-import { choicesOf } from "../policy/offered-decision.js";
 import {
+  choicesOf,
   givenUpCount,
   givenUpIfLeads,
   sumOfLosses,

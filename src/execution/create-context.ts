@@ -7,7 +7,7 @@ import {
   type ReplicaReport,
   replicaKey,
 } from "../model/cluster-state.js";
-import { activityOf } from "../model/ops-of-partition.js";
+import { activityOf } from "../model/ops.js";
 import type { OnEvent } from "../model/outcome.js";
 import type { MarkDeadCall } from "../model/plan.js";
 import { observe } from "../observe/cluster.js";

@@ -1,6 +1,6 @@
 import type { Op } from "../model/cluster-state.js";
 import { ageText, durationText } from "../model/duration.js";
-import { isInLongTask, isInShortTask } from "../model/op-standstill.js";
+import { isInLongTask, isInShortTask } from "../model/ops.js";
 import type { InspectFacts } from "./facts.js";
 
 /** Milliseconds after which an op in a task that can take long may count as stuck (the default of `--op_timeout`). */

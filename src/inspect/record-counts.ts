@@ -1,6 +1,5 @@
-import type { Endpoint, PartitionId, ReplicaReport } from "../model/cluster-state.js";
+import type { Endpoint, IndexClaim, PartitionId, ReplicaReport } from "../model/cluster-state.js";
 import type { PartitionView } from "../model/partition-view.js";
-import type { IndexClaim } from "../model/table-index.js";
 import { isServing, servingLeader } from "../policy/what-it-holds.js";
 
 /** A partition with replicas at the same offset whose record counts differ. */

@@ -1,8 +1,13 @@
 import type { Cluster } from "../cluster/cluster.js";
 import { messageOf, OpsError, refused } from "../errors.js";
-import type { Endpoint, ReplicaReport, SchemaClaim, StorageMode } from "../model/cluster-state.js";
+import type {
+  Endpoint,
+  ReplicaReport,
+  SchemaClaim,
+  StorageMode,
+  Ttl,
+} from "../model/cluster-state.js";
 import type { IndexDifference, RowComparison, RowGroup, RowPosition } from "../model/rows.js";
-import type { Ttl } from "../model/table-index.js";
 import type { provenDifferences, Reading } from "../policy/differing-rows.js";
 import { type liveRule, walkedIndexes } from "../policy/rows-to-compare.js";
 import { untilAborted } from "../util/within.js";

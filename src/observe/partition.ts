@@ -7,7 +7,7 @@ import {
   type TableClaim,
   type TabletView,
 } from "../model/cluster-state.js";
-import { opsOfPartition } from "../model/ops-of-partition.js";
+import { opsOfPartition } from "../model/ops.js";
 import { type PartitionView, viewPartitions } from "../model/partition-view.js";
 import { type KnownTablet, readTablet } from "./read-tablet.js";
 import { isRunningLeader, refreshReports, settledList } from "./replication.js";

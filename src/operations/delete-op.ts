@@ -1,6 +1,6 @@
 import { refused } from "../errors.js";
 import { type ClusterState, isOpActive, type Op, type OpStatus } from "../model/cluster-state.js";
-import { newestOf } from "../model/ops-of-partition.js";
+import { newestOf } from "../model/ops.js";
 import type { DeletedOps } from "../model/step.js";
 import type { PrintCommand } from "../model/tool-command.js";
 import type { Operation, OperationPlan } from "./operation.js";

@@ -8,9 +8,9 @@ import { isLost, lostBeyond } from "../policy/absent-replicas.js";
 import { evidenceOf, withChanged } from "../policy/evidence.js";
 import { isUnproven, oldRecordProblem, withoutProofs } from "../policy/old-record.js";
 import { partedAt, partedFrom } from "../policy/parted-logs.js";
-import { givenUpCount, isWithin } from "../policy/what-is-given-up.js";
+import { givenUpCount, givenUpText, isWithin } from "../policy/what-is-given-up.js";
 import { isServing, trueOffset } from "../policy/what-it-holds.js";
-import { givenUp, hasDiverged, isDiscard } from "../policy/what-may-be-overwritten.js";
+import { hasDiverged, isDiscard } from "../policy/what-may-be-overwritten.js";
 import type { decideLeader } from "../policy/who-may-lead.js";
 import type { AttemptHistory } from "./attempt-history.js";
 import {
@@ -83,7 +83,7 @@ export function planAccepted(view: PartitionView, accepted: Endpoint, blocked: P
           },
         ];
   const notes = [
-    `${leader.endpoint} leads from offset ${trueOffset(leader)} under --accept_data_loss; ${givenUp(view, leader)}`,
+    `${leader.endpoint} leads from offset ${trueOffset(leader)} under --accept_data_loss; ${givenUpText(view, leader)}`,
   ];
   return laneOf(asDecided(withoutProofs(view, accepted), leader), {
     leader,
@@ -131,7 +131,7 @@ export function planKeepLeader(
     leader,
     steps: afterDemotions(view, leader, rebuilt),
     notes: [
-      `${leader.endpoint} keeps leading at offset ${trueOffset(leader)} under --accept_data_loss; ${givenUp(view, leader)}`,
+      `${leader.endpoint} keeps leading at offset ${trueOffset(leader)} under --accept_data_loss; ${givenUpText(view, leader)}`,
     ],
     givesUp: true,
   });

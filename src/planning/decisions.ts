@@ -3,8 +3,7 @@ import { type Endpoint, type PartitionId, replicaKey } from "../model/cluster-st
 import { type PartitionView, partitionName, replicaAt } from "../model/partition-view.js";
 import type { ChoiceOfLeader, PartitionResult } from "../model/report.js";
 import type { RecoverAgain } from "../model/tool-command.js";
-import { lossIfLeads } from "../policy/offered-decision.js";
-import { givenUpCount, isWithin } from "../policy/what-is-given-up.js";
+import { givenUpCount, isWithin, lossIfLeads } from "../policy/what-is-given-up.js";
 import { isServing, trueOffset } from "../policy/what-it-holds.js";
 
 /** The name of the decisions file in printed commands. */

@@ -6,9 +6,9 @@ import type { Step } from "../model/step.js";
 import { hasUnobservableTablet, unobservableLeader } from "../policy/absent-replicas.js";
 import { withChanged } from "../policy/evidence.js";
 import { chooseLeader } from "../policy/flagged-leader.js";
-import { offered } from "../policy/offered-decision.js";
 import { isUnproven, oldRecordProblem, withoutProofs } from "../policy/old-record.js";
 import { withUnread } from "../policy/parted-logs.js";
+import { offered } from "../policy/what-is-given-up.js";
 import { isServing, lowerBound, servingLeader, trueOffset } from "../policy/what-it-holds.js";
 import {
   exLeaders,

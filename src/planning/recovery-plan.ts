@@ -15,9 +15,15 @@ import { predictRounds } from "./predict-rounds.js";
 /** A step with the state that it expects right before it acts, in words. */
 export type PlannedStep = Step & { readonly expects: string };
 
-/** One round of a partition's recovery: what is shown and saved of its lane. */
-export interface PlannedRound extends Pick<Lane, "leader" | "notes" | "blocked"> {
+/** One round of a partition's recovery. */
+export interface PlannedRound {
+  /** The replica that leads or will lead in this round; undefined if none does yet. */
+  readonly leader: Endpoint | undefined;
   readonly steps: readonly PlannedStep[];
+  /** What could have been lost and is not, or what is given up. */
+  readonly notes: readonly string[];
+  /** Why nothing may be done to the partition; undefined if something may. */
+  readonly blocked: Problem | undefined;
 }
 
 /** The plan for one partition that is not healthy. */

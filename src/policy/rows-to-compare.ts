@@ -1,6 +1,11 @@
-import type { Endpoint, PartitionId, StorageMode } from "../model/cluster-state.js";
+import type {
+  Endpoint,
+  IndexClaim,
+  PartitionId,
+  StorageMode,
+  Ttl,
+} from "../model/cluster-state.js";
 import type { PartitionView } from "../model/partition-view.js";
-import type { IndexClaim, Ttl } from "../model/table-index.js";
 import { isServing, servingLeader } from "./what-it-holds.js";
 
 /** A partition whose rows are to be compared. */

@@ -198,6 +198,13 @@ export function knownOffset(view: PartitionView, replica: ReplicaView): bigint {
     : lowerBound(view, replica);
 }
 
+/** The highest entry that a replica is known to hold, of whatever history. */
+export function heldOffset(view: PartitionView, replica: ReplicaView): bigint {
+  if (isServing(replica)) return trueOffset(replica);
+  const { claim, snapshot } = replica;
+  return most([claim.offset ?? 0n, snapshot?.offset ?? 0n, lowerBound(view, replica)]);
+}
+
 /** The offset of the surviving history that a replica is known to hold or to have held. */
 export function everHeld(view: PartitionView, replica: ReplicaView): bigint {
   return most([lowerBound(view, replica), knownOffset(view, replica)]);

@@ -1,4 +1,3 @@
-import type { Loss } from "../model/loss.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import { evidenceOf } from "./evidence.js";
@@ -6,12 +5,11 @@ import { oldRecordProblem } from "./old-record.js";
 import { partedAt } from "./parted-logs.js";
 import {
   type CannotLoad,
+  heldOffset,
   isServing,
   isSuspect,
   knownOffset,
-  leastOffset,
   lowerBound,
-  most,
   newestStart,
   servingLeader,
   trueOffset,
@@ -81,41 +79,9 @@ export function discardedBy(
   return known > kept ? { code: "ahead", known, kept } : undefined;
 }
 
-/**
- * What is given up if a replica leads, of the entries that logs wrote after they parted within one term: at least those
- * after the last entry that both can share, at most all that the other one holds if the leader has written since.
- */
-export function partedLoss(view: PartitionView, leader: ReplicaView): Loss {
-  const own = partedAt(view, leader);
-  let loss = { atLeast: 0n, atMost: 0n };
-  for (const one of view.replicas) {
-    const other = partedAt(view, one);
-    const at = own ?? other;
-    // Two replicas that have both parted from a third one have the same log.
-    if (one === leader || at === undefined || (own !== undefined && other !== undefined)) continue;
-    const held = heldOffset(view, one);
-    if (held <= at) continue;
-    // A leader that has written since may have lost and rewritten entries before it was first seen, too.
-    const bound = trueOffset(leader) > at ? held : held - at;
-    loss = { atLeast: most([loss.atLeast, held - at]), atMost: most([loss.atMost, bound]) };
-  }
-  return loss;
-}
-
 /** True if a problem code means that RecoverTable of the replica would discard entries. */
 export function isDiscard(code: ProblemCode): boolean {
   return code === "ahead" || code === "surplus";
-}
-
-/**
- * The number of entries that only ex-leaders took from clients and that are given up if a replica
- * leads.
- */
-export function divergedEntries(view: PartitionView, leader: ReplicaView): bigint {
-  return view.replicas.reduce((sum, one) => {
-    const discarded = discardedBy(view, one, leader);
-    return discarded?.code === "surplus" ? sum + discarded.known - discarded.kept : sum;
-  }, 0n);
 }
 
 /**
@@ -194,42 +160,6 @@ function unreachableExLeader(view: PartitionView, leader: ReplicaView): ReplicaV
   return view.replicas.find(
     (one) => one !== leader && one.claim.isLeader && one.absence?.kind === "unreachable",
   );
-}
-
-/** The highest entry that a replica is known to hold, of whatever history. */
-function heldOffset(view: PartitionView, replica: ReplicaView): bigint {
-  if (isServing(replica)) return trueOffset(replica);
-  const { claim, snapshot } = replica;
-  return most([claim.offset ?? 0n, snapshot?.offset ?? 0n, lowerBound(view, replica)]);
-}
-
-/** What is given up if this replica leads, in words with numbers. */
-export function givenUp(view: PartitionView, leader: ReplicaView): string {
-  const offset = trueOffset(leader);
-  const isDiverged = (one: ReplicaView) =>
-    isServing(one) && (hasDiverged(view, one, leader) || hasDiverged(view, leader, one));
-  const beyond = view.replicas
-    .filter((one) => one !== leader)
-    .filter((one) => trueOffset(one) > offset || !isServing(one) || isDiverged(one))
-    .map((one) => {
-      if (isDiverged(one)) {
-        const from = newestStart(view);
-        return `${one.endpoint} (its own entries from ${from} to ${trueOffset(one)}, where the logs diverged)`;
-      }
-      const bound = lowerBound(view, one);
-      const known = bound > 0n ? `, known to hold entries up to ${bound}` : "";
-      return `${one.endpoint} (${isServing(one) ? `at ${trueOffset(one)}` : `not loaded${known}`})`;
-    });
-  const least = leastOffset(view);
-  const lost =
-    least > offset ? [`the ${least - offset} entries up to ${least} that were known`] : [];
-  const parts = [
-    ...lost,
-    ...(beyond.length === 0 ? [] : [`whatever ${beyond.join(", ")} held beyond it`]),
-  ];
-  return parts.length === 0
-    ? "no replica is known to hold more"
-    : `given up is ${parts.join(", and ")}`;
 }
 
 /**

@@ -1,11 +1,16 @@
-import type { Endpoint } from "../model/cluster-state.js";
 import { compareText, type PartitionView, type ReplicaView } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import { isLost } from "./absent-replicas.js";
 import { awaitedLeaders, newestLeaders, noLeaderFlagged } from "./flagged-leader.js";
 import { isUnproven } from "./old-record.js";
 import { partedAt } from "./parted-logs.js";
-import { givenUpCount, givenUpIfLeads, unreadReplicas, unseenTail } from "./what-is-given-up.js";
+import {
+  givenUpCount,
+  givenUpIfLeads,
+  unreadReplicas,
+  unreadText,
+  unseenTail,
+} from "./what-is-given-up.js";
 import {
   type CannotLoad,
   firstChange,
@@ -47,11 +52,10 @@ import {
  *   evidence                 what is kept of the logs from round to round and from run to run
  *   parted-logs              logs that offsets do not compare: both wrote entries of one term
  *   old-record               RECORD
- *   what-is-given-up         atMost (`unreadReplicas`), LEAD with numbers: entries given up, at least and at most
+ *   what-is-given-up         atMost (`unreadReplicas`), LEAD with numbers and in words: the entries given up
  *   who-may-lead             LEAD for recovery by reported offsets (direct)
  *   flagged-leader           LEAD for recovery by the record (documented); what flags prove (`newestLeaders`)
  *   check-leader-change      LEAD for a leader that the operator requests
- *   offered-decision         what the operator may accept
  *   what-may-be-overwritten  OVERWRITE
  *   absent-replicas          replicas that this machine cannot reach and that may be serving, or are lost
  *
@@ -264,20 +268,13 @@ function unreadProblem(
   choice: ReplicaView,
   cannotLoad: CannotLoad,
 ): Problem | undefined {
-  const isEmpty = (endpoint: Endpoint) => cannotLoad.get(endpoint) === "empty";
-  const unread = unreadReplicas(view, choice, isEmpty);
+  const unread = unreadReplicas(view, choice, cannotLoad);
   const first = unread[0];
   if (first === undefined) return undefined;
   // A lost tablet never comes back, so waiting is useless: a loss with a known bound is enough.
-  const isBounded = () => givenUpIfLeads(view, choice, { isEmpty }).atMost !== undefined;
+  const isBounded = () => givenUpIfLeads(view, choice, { cannotLoad }).atMost !== undefined;
   if (unread.some(isLost) && isBounded()) return undefined;
-  const where = unread
-    .map((one) => {
-      const why = one.tablet === "ok" ? "cannot be loaded" : one.tabletDetail;
-      return `${one.endpoint} (${why}; known to hold entries up to ${lowerBound(view, one)})`;
-    })
-    .join(", ");
-  const text = `${choice.endpoint} holds ${trueOffset(choice)}, and it is not certain that it led last: nothing proves that it has all entries of ${where}`;
+  const text = `${choice.endpoint} holds ${trueOffset(choice)}, and it is not certain that it led last: nothing proves that it has all entries of ${unreadText(view, unread)}`;
   return { code: "unread", endpoint: first.endpoint, text, candidate: choice.endpoint };
 }
 

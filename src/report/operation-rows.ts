@@ -1,9 +1,9 @@
 import { changing } from "../model/advice.js";
 import { replicaKey } from "../model/cluster-state.js";
 import { groupBy } from "../model/groups.js";
-import type { OperationReport } from "../model/operation-report.js";
 import { detailOf, isSuccess, type StepResult } from "../model/outcome.js";
 import { partitionName } from "../model/partition-view.js";
+import type { OperationReport } from "../model/report.js";
 import { stepText } from "../model/step.js";
 import {
   type AutoFailoverFacts,

@@ -1,7 +1,7 @@
 import { messageOf } from "../errors.js";
 import { counted, tally } from "../model/counted.js";
-import type { OperationReport } from "../model/operation-report.js";
 import { detailOf, isSuccess } from "../model/outcome.js";
+import type { OperationReport } from "../model/report.js";
 import { detailsOf, type Step, stepText, verbOf } from "../model/step.js";
 import { tableOrLines } from "../util/table.js";
 import { safe } from "../util/text.js";

@@ -1,6 +1,6 @@
 import { OpsError } from "../errors.js";
 import type { Endpoint, Op } from "../model/cluster-state.js";
-import { isInLongTask, STANDSTILL_MS } from "../model/op-standstill.js";
+import { isInLongTask, STANDSTILL_MS } from "../model/ops.js";
 import type { StepContext } from "./step-context.js";
 
 /** Accepted age in milliseconds of an answer about tablets. */

@@ -7,7 +7,7 @@ import {
   replicaKey,
   type TableClaim,
 } from "../model/cluster-state.js";
-import { opsOfPartition } from "../model/ops-of-partition.js";
+import { opsOfPartition } from "../model/ops.js";
 import type { StepOutcome } from "../model/outcome.js";
 import { replicaAt, viewPartitions } from "../model/partition-view.js";
 import { whyNotMark } from "../operations/table-alive.js";

@@ -1,6 +1,6 @@
 import { messageOf, OpsError } from "../errors.js";
 import { isOpActive, type Op, type PartitionId } from "../model/cluster-state.js";
-import { newestOf, opsOfPartition } from "../model/ops-of-partition.js";
+import { newestOf, opsOfPartition } from "../model/ops.js";
 import type { StepOutcome } from "../model/outcome.js";
 import { deletedBy } from "../operations/delete-op.js";
 import { opsBlocked } from "./blocked-ops.js";

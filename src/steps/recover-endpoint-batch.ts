@@ -6,7 +6,7 @@ import {
   replicaKey,
   type TableClaim,
 } from "../model/cluster-state.js";
-import { newestOf, opsOfPartition } from "../model/ops-of-partition.js";
+import { newestOf, opsOfPartition } from "../model/ops.js";
 import { isServing } from "../policy/what-it-holds.js";
 import { maxOf } from "../util/extremes.js";
 import { untilAborted } from "../util/within.js";

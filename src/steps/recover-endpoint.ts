@@ -1,7 +1,7 @@
 import pLimit from "p-limit";
 import { OpsError } from "../errors.js";
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
-import { newestOf } from "../model/ops-of-partition.js";
+import { newestOf } from "../model/ops.js";
 import { detailOf, isSuccess, type StepOutcome } from "../model/outcome.js";
 import {
   type PartitionView,

@@ -9,8 +9,7 @@ import {
   replicaKey,
 } from "../model/cluster-state.js";
 import { durationText } from "../model/duration.js";
-import { taskLimitMs } from "../model/op-standstill.js";
-import { activityOf, opsOfPartition } from "../model/ops-of-partition.js";
+import { activityOf, opsOfPartition, taskLimitMs } from "../model/ops.js";
 import type { StepOutcome } from "../model/outcome.js";
 import { isLoading, servingLeader } from "../policy/what-it-holds.js";
 import { opsBlocked } from "./blocked-ops.js";

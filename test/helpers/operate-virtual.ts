@@ -1,7 +1,7 @@
 import type { Cluster } from "../../src/cluster/cluster.js";
 import { OpsError } from "../../src/errors.js";
 import { runOperation } from "../../src/execution/run-operation.js";
-import type { OperationReport } from "../../src/model/operation-report.js";
+import type { OperationReport } from "../../src/model/report.js";
 import { verbOf } from "../../src/model/step.js";
 import type { Operation } from "../../src/operations/operation.js";
 import { createGuard } from "../../src/run/guard.js";

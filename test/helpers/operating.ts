@@ -1,6 +1,6 @@
 import { runOperation } from "../../src/execution/run-operation.js";
 import type { LowerBounds } from "../../src/model/cluster-state.js";
-import type { OperationReport } from "../../src/model/operation-report.js";
+import type { OperationReport } from "../../src/model/report.js";
 import { verbOf } from "../../src/model/step.js";
 import type { Operation } from "../../src/operations/operation.js";
 import { createGuard } from "../../src/run/guard.js";

@@ -1,8 +1,8 @@
 import type { Cluster } from "../../src/cluster/cluster.js";
 import { runOperation } from "../../src/execution/run-operation.js";
 import type { Endpoint } from "../../src/model/cluster-state.js";
-import type { OperationReport } from "../../src/model/operation-report.js";
 import { isSystemDatabase } from "../../src/model/partition-view.js";
+import type { OperationReport } from "../../src/model/report.js";
 import type { Operation } from "../../src/operations/operation.js";
 import type { StatLine, StatStore } from "../../src/operations/statfile.js";
 import { createGuard } from "../../src/run/guard.js";
