@@ -27,7 +27,7 @@ const steps = (view: PartitionView, accepted?: string) =>
 describe("the record is older than the disks", () => {
   test("a term on a disk above the newest on record proves it; an equal term does not", () => {
     expect(oldRecord(withSnapshot(DOWN, "b", 1n))).toBeUndefined();
-    expect(oldRecord(withSnapshot(DOWN, "b", 5n))).toMatchObject({ endpoint: "b", newest: 1n });
+    expect(oldRecord(withSnapshot(DOWN, "b", 5n))).toMatchObject({ replica: { endpoint: "b" } });
     expect(oldRecord(DOWN)).toBeUndefined();
   });
 

@@ -94,14 +94,17 @@ function candidatesText(candidates: readonly Endpoint[]): string {
     : `${candidates.join(", ")} are registered and have no replica on record`;
 }
 
+/** A replica on an absent tablet. */
+export interface AbsentReplica {
+  readonly endpoint: Endpoint;
+  readonly absence: Absence;
+}
+
 /** The absent tablet of a partition that has to be dealt with first; undefined if no tablet is absent. */
-export function firstAbsence(
-  view: PartitionView,
-): { readonly endpoint: Endpoint; readonly absence: Absence } | undefined {
+export function firstAbsence(view: PartitionView): AbsentReplica | undefined {
   const away = view.replicas.flatMap(({ endpoint, absence }) =>
     absence === undefined ? [] : [{ endpoint, absence }],
   );
-  if (away.length === 0) return undefined;
   return ORDER.flatMap((kind) => away.filter(({ absence }) => absence.kind === kind))[0];
 }
 

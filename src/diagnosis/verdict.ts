@@ -1,9 +1,15 @@
-import { type Absence, mayBeGivenUp } from "../model/absence.js";
+import { mayBeGivenUp } from "../model/absence.js";
 import { type Advice, changing, doing, followed, NO_ADVICE } from "../model/advice.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
+import { counted } from "../model/counted.js";
 import { isInShortTask } from "../model/ops.js";
 import type { LaneFailure } from "../model/outcome.js";
-import { type PartitionView, tabletHealth, viewingPartitions } from "../model/partition-view.js";
+import {
+  type PartitionView,
+  replicaAt,
+  tabletHealth,
+  viewingPartitions,
+} from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import type { PartitionResult, RunReport } from "../model/report.js";
 import type { PrintCommand, RecoverAgain } from "../model/tool-command.js";
@@ -17,7 +23,7 @@ import {
   unseenTail,
 } from "../policy/what-is-given-up.js";
 import { servingLeader } from "../policy/what-it-holds.js";
-import { absenceAdvice, firstAbsence, unblockOps } from "./absence-advice.js";
+import { type AbsentReplica, absenceAdvice, firstAbsence, unblockOps } from "./absence-advice.js";
 import { diagnose } from "./diagnose.js";
 import { EVERYTHING, problemsOf, type Selection } from "./selection.js";
 
@@ -76,7 +82,6 @@ function verifyPartition(
   input: VerifyInput,
   context: AdviceContext,
 ): PartitionResult {
-  const { unblock } = context;
   const key = replicaKey(view.id);
   const problems = problemsOf(view, input.only ?? EVERYTHING);
   const leader = servingLeader(view);
@@ -94,24 +99,12 @@ function verifyPartition(
     notes: input.notes.get(key) ?? [],
     evidence: decision === undefined ? [] : [...(failure?.evidence?.replicas.values() ?? [])],
     ...(decision === undefined ? {} : { choices: choicesOf(view) }),
-    next: problems.length === 0 ? NO_ADVICE : nextOf(),
+    next: problems.length === 0 ? NO_ADVICE : nextStep(view, problems, failure, context),
   };
-
-  function nextOf(): Advice {
-    return unblock !== undefined && view.activeOps.length > 0
-      ? followed(
-          unblock,
-          "then the ops of the partition continue; inspect again when they have ended",
-        )
-      : nextStep(view, problems, failure, context);
-  }
 }
 
 /** The advice to declare a tablet lost; empty if it may be serving or is probably restarting. */
-export function ifLost(
-  { endpoint, absence }: { readonly endpoint: Endpoint; readonly absence: Absence },
-  again: RecoverAgain,
-): Advice {
+export function ifLost({ endpoint, absence }: AbsentReplica, again: RecoverAgain): Advice {
   if (!mayBeGivenUp(absence)) return NO_ADVICE;
   const where = absence.kind === "moved" ? " and at no other address" : "";
   return [changing(`if it is lost for good${where}`, again({ lost: [endpoint] }), "thought")];
@@ -135,13 +128,13 @@ function adviceContextOf({ state, views, failures, again, print }: VerifyInput):
     if (decision?.isOfLost !== true) return [];
     // The loss as the next run will compute it: once the record is written, the nameserver's offset is no
     // longer proven to be fresh.
-    const choice = view.replicas.find((one) => one.endpoint === decision.candidate);
+    const choice = replicaAt(view, decision.candidate);
     return choice === undefined ? (decision.loss ?? []) : givenUpIfLeads(view, choice);
   });
   const sum = sumOfLosses(losses);
   const acceptLost = [
     changing(
-      `decide; to recover without the lost tablets, giving up ${givenUpCount(sum)} in ${losses.length} partition${losses.length === 1 ? "" : "s"}`,
+      `decide; to recover without the lost tablets, giving up ${givenUpCount(sum)} in ${counted(losses.length, "partition")}`,
       again({ accept_data_loss: [sum] }),
       "thought",
     ),
@@ -170,6 +163,23 @@ function beyond({ code, endpoint, loss }: Problem): string {
     : ", giving up what only it holds";
 }
 
+/** The advice to bring back an absent tablet, or, if there is a decision, to recover without it. */
+function withoutTablet(
+  view: PartitionView,
+  away: AbsentReplica,
+  decision: Problem | undefined,
+  { again, print }: AdviceContext,
+): Advice {
+  const start = absenceAdvice(away.endpoint, away.absence, print);
+  const first = [...followed(start, "then run", again()), ...ifLost(away, again)];
+  if (decision === undefined || !mayBeGivenUp(away.absence)) return first;
+  const ifNotMoved =
+    away.absence.kind === "moved" ? "once it is certain that it is at no other address, " : "";
+  const without = (candidate: Endpoint, price: string) =>
+    `${ifNotMoved}to let ${candidate} lead without ${away.endpoint}, at the cost of ${price}${beyond(decision)}`;
+  return [...first, ...accepting(view, decision, again, without)];
+}
+
 /** The advice for the problems that a recovery cannot fix by itself. */
 function nextStep(
   view: PartitionView,
@@ -177,7 +187,11 @@ function nextStep(
   failure: LaneFailure | undefined,
   context: AdviceContext,
 ): Advice {
-  const { again } = context;
+  const { again, unblock } = context;
+  if (unblock !== undefined && view.activeOps.length > 0) {
+    const after = "then the ops of the partition continue; inspect again when they have ended";
+    return followed(unblock, after);
+  }
   const decision = failure?.decision;
   const has = (...codes: ProblemCode[]) => problems.find((one) => codes.includes(one.code));
   const away = firstAbsence(view);
@@ -193,14 +207,7 @@ function nextStep(
   }
   if (decision?.isOfLost === true) return context.acceptLost;
   if (away !== undefined && away.absence.kind !== "lost") {
-    const start = absenceAdvice(away.endpoint, away.absence, context.print);
-    const first = [...followed(start, "then run", again()), ...ifLost(away, again)];
-    if (decision === undefined || !mayBeGivenUp(away.absence)) return first;
-    const ifNotMoved =
-      away.absence.kind === "moved" ? "once it is certain that it is at no other address, " : "";
-    const without = (candidate: Endpoint, price: string) =>
-      `${ifNotMoved}to let ${candidate} lead without ${away.endpoint}, at the cost of ${price}${beyond(decision)}`;
-    return [...first, ...accepting(view, decision, again, without)];
+    return withoutTablet(view, away, decision, context);
   }
   if (decision !== undefined) {
     return accepting(

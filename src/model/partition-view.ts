@@ -264,6 +264,9 @@ export function compareText(a: string, b: string): number {
 }
 
 /** The replica of a partition at an endpoint; undefined if there is none. */
-export function replicaAt(view: PartitionView, endpoint: Endpoint): ReplicaView | undefined {
+export function replicaAt(
+  view: PartitionView,
+  endpoint: Endpoint | undefined,
+): ReplicaView | undefined {
   return view.replicas.find((one) => one.endpoint === endpoint);
 }

@@ -129,7 +129,7 @@ function choose(
   { candidate, leads = () => 0 }: LeaderChangeOptions,
 ): ReplicaView | LeaderChangeRefusal {
   if (candidate !== undefined && candidate !== "auto") {
-    const named = view.replicas.find((one) => one.endpoint === candidate);
+    const named = replicaAt(view, candidate);
     if (named === undefined) {
       const all = view.replicas.map((one) => one.endpoint).join(", ");
       return no("other-candidate", `${candidate} holds no replica of it; its replicas: ${all}`);

@@ -5,14 +5,11 @@ import type { Problem } from "../model/problem.js";
 import { withChanged } from "./evidence.js";
 import { newestTerm, servingLeader } from "./what-it-holds.js";
 
-/** A term on a disk that the partition's recorded history lacks. */
+/** The replica with the newest term that the partition's recorded history lacks. */
 interface OldRecord {
-  /** The replica with the newest such term. */
-  readonly endpoint: Endpoint;
+  readonly replica: ReplicaView;
   /** Term and offset of the last entry in its snapshot. */
   readonly snapshot: TermStart;
-  /** The newest term of the recorded history; 0 if it has none. */
-  readonly newest: bigint;
 }
 
 /**
@@ -32,14 +29,12 @@ interface OldRecord {
  * @returns Undefined if nothing proves it, which does not prove the opposite.
  */
 export function oldRecord(view: PartitionView): OldRecord | undefined {
-  const newest = newestTerm(view);
   let found: OldRecord | undefined;
-  for (const one of view.replicas) {
-    const snapshot = snapshotOf(view, one);
-    if (snapshot === undefined || snapshot.term <= newest) continue;
-    if (found === undefined || isNewer(snapshot, found.snapshot)) {
-      found = { endpoint: one.endpoint, snapshot, newest };
-    }
+  for (const replica of view.replicas) {
+    // Loading hides the snapshot, so one that was seen earlier in the run counts too.
+    const snapshot = replica.snapshot ?? view.known?.replicas.get(replica.endpoint)?.snapshot;
+    if (snapshot === undefined || snapshot.term <= newestTerm(view)) continue;
+    if (found === undefined || isNewer(snapshot, found.snapshot)) found = { replica, snapshot };
   }
   return found;
 }
@@ -58,14 +53,6 @@ export function hidesOldRecord(
   return (evidence.replicas.get(endpoint)?.snapshot?.term ?? 0n) < snapshot.term;
 }
 
-/** The replica's snapshot. Loading hides it, so one that was seen earlier in the run counts too. */
-function snapshotOf(
-  view: PartitionView,
-  { endpoint, snapshot }: ReplicaView,
-): TermStart | undefined {
-  return snapshot ?? view.known?.replicas.get(endpoint)?.snapshot;
-}
-
 function isNewer(one: TermStart, other: TermStart): boolean {
   return one.term === other.term ? one.offset > other.offset : one.term > other.term;
 }
@@ -77,14 +64,14 @@ function isNewer(one: TermStart, other: TermStart): boolean {
 export function oldRecordProblem(view: PartitionView): Problem | undefined {
   const old = oldRecord(view);
   if (old === undefined) return interruptedDecision(view);
-  const { endpoint, snapshot, newest } = old;
-  const replica = view.replicas.find((one) => one.endpoint === endpoint);
+  const { replica, snapshot } = old;
+  const { endpoint, report } = replica;
   const source =
-    replica?.report?.role === "leader" ? "it runs as leader in" : "the snapshot on its disk is of";
+    report?.role === "leader" ? "it runs as leader in" : "the snapshot on its disk is of";
   return {
     code: "record-is-old",
     endpoint,
-    text: `${source} term ${snapshot.term} (up to entry ${snapshot.offset}), and the newest term on record is ${newest}: the record does not know of it (ZooKeeper was restored from a backup, or a change of leader ended half-way), so neither flags nor history tell which replica led last; restore newer ZooKeeper data if there is any`,
+    text: `${source} term ${snapshot.term} (up to entry ${snapshot.offset}), and the newest term on record is ${newestTerm(view)}: the record does not know of it (ZooKeeper was restored from a backup, or a change of leader ended half-way), so neither flags nor history tell which replica led last; restore newer ZooKeeper data if there is any`,
     candidate: endpoint,
   };
 }

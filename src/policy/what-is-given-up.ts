@@ -1,7 +1,7 @@
 import { mayBeGivenUp } from "../model/absence.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import type { Loss } from "../model/loss.js";
-import type { PartitionView, ReplicaView } from "../model/partition-view.js";
+import { type PartitionView, type ReplicaView, replicaAt } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import type { ChoiceOfLeader } from "../model/report.js";
 import { areUnreadReplicasLost, isLost } from "./absent-replicas.js";
@@ -201,7 +201,7 @@ const LOST_CODES: readonly ProblemCode[] = ["rows-missing", "unread"];
  */
 export function offered(view: PartitionView, decision: Problem): Problem {
   const isTooEarly = (one: ReplicaView) => one.tablet !== "ok" && !mayBeGivenUp(one.absence);
-  const choice = view.replicas.find((one) => one.endpoint === decision.candidate);
+  const choice = replicaAt(view, decision.candidate);
   if (choice === undefined || view.replicas.some(isTooEarly)) {
     const { candidate: _, ...problem } = decision;
     return problem;

@@ -137,6 +137,7 @@ function longestOfHistory(
   if (furthest === undefined) {
     return best === undefined ? { blocked: nothingLoaded(view) } : { leader: best };
   }
+  // Whether the leader of the newest term is known, and whether a log of the history has entries of a later leadership.
   const isProven = view.replicas.some((one) => one.claim.isLeader && isOfHistory(view, one));
   const reachesOn = best !== undefined && trueOffset(best) >= firstChange(view);
   if (
