@@ -108,11 +108,11 @@ export function viewingPartitions(state: PartitionsState): Work<PartitionView[]>
 
 /** Returns the function that makes the views of one table's partitions. */
 function viewerOf(state: PartitionsState): (table: TableClaim) => PartitionView[] {
-  const healthOf = memoized((endpoint: Endpoint) => tabletHealth(state.tablets.get(endpoint)));
+  const health = new Map([...state.tablets].map(([name, view]) => [name, tabletHealth(view)]));
   const active = groupBy(state.ops.filter(isOpActive), partitionKey);
   const ended = state.ops.filter((op) => !isOpActive(op) && hasReachedLeader(op));
   const unflagged = new Set(ended.map(partitionKey));
-  const indexed: IndexedState = { ...state, healthOf, active, unflagged };
+  const indexed: IndexedState = { ...state, health, active, unflagged };
   return (table) =>
     [...table.partitions]
       .sort((a, b) => a.pid - b.pid)
@@ -133,21 +133,9 @@ function hasReachedLeader({ type, status, task }: Op): boolean {
   return isOver && type.startsWith("kReAddReplica") && LINKING_TASKS.includes(task);
 }
 
-/** Caches the results of a function. */
-function memoized<K, V>(find: (key: K) => V): (key: K) => V {
-  const found = new Map<K, V>();
-  return (key) => {
-    const known = found.get(key);
-    if (known !== undefined) return known;
-    const value = find(key);
-    found.set(key, value);
-    return value;
-  };
-}
-
 /** A state with indexes for the look-ups of each partition. */
 interface IndexedState extends PartitionsState {
-  readonly healthOf: (endpoint: Endpoint) => ReturnType<typeof tabletHealth>;
+  readonly health: ReadonlyMap<Endpoint, ReturnType<typeof tabletHealth>>;
   /** Ops that have not ended, by partition. */
   readonly active: ReadonlyMap<string, readonly Op[]>;
   /** Partitions with an op as of {@link hasReachedLeader}. */
@@ -188,7 +176,8 @@ function viewReplica(
   key: string,
   claim: ReplicaClaim,
 ): ReplicaView {
-  const { tablet, tabletDetail, absence } = state.healthOf(claim.endpoint);
+  const health = state.health.get(claim.endpoint) ?? tabletHealth(undefined);
+  const { tablet, tabletDetail, absence } = health;
   const report = tablet === "ok" ? state.tablets.get(claim.endpoint)?.reports?.get(key) : undefined;
   const stored = state.stored
     ?.get(id.tid)
