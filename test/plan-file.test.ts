@@ -10,11 +10,12 @@ import { PROBLEM_CODES } from "../src/model/problem.js";
 import { finish } from "../src/model/work.js";
 import { observe } from "../src/observe/cluster.js";
 import { NO_ATTEMPTS } from "../src/planning/attempt-history.js";
-import { boundPlanner } from "../src/planning/check-saved-plan.js";
+import { assertSamePlan, boundPlanner } from "../src/planning/check-saved-plan.js";
 import { planDirect } from "../src/planning/direct.js";
 import { differencesOf, factsOf } from "../src/planning/plan-facts.js";
 import { planText, questionText } from "../src/planning/plan-text.js";
 import {
+  type Plan,
   type PlannedPartition,
   type PlannedRound,
   plannedLeader,
@@ -393,6 +394,18 @@ describe("planning and applying", () => {
       .catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: "plan-stale" });
     expect(virtual.events.filter((event) => event.kind === "step-started")).toEqual([]);
+  });
+
+  test("a plan that moves a replica to another tablet is another plan", () => {
+    const { id } = partition("a leader,alive 5 leader,normal,5");
+    const movingTo = (to: string): Plan => ({
+      ...{ method: undefined, only: {}, accept: new Map(), madeAt: "", partitions: [] },
+      basis: { nameserver: "n", tablets: ["a"], autoFailover: false, partitions: 1 },
+      others: [{ kind: "migrate", id, endpoint: "a", to, why: "", expects: "" }],
+      ...{ facts: new Map(), notes: [] },
+    });
+    expect(() => assertSamePlan(movingTo("b"), movingTo("b"))).not.toThrow();
+    expect(() => assertSamePlan(movingTo("b"), movingTo("c"))).toThrow("1 difference in 1 place");
   });
 
   test("a replica that the plan does not name never leads: not-as-planned", () => {

@@ -5,17 +5,12 @@ import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-s
 import { counted } from "../model/counted.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
+import { type Step, stepText } from "../model/step.js";
 import { rowOf } from "../steps/run-step.js";
 import { NO_ATTEMPTS, type Planner } from "./attempt-history.js";
 import { blockedLane } from "./build-lane.js";
 import { type Difference, differencesOf, differenceText, factsOf, NO_FACTS } from "./plan-facts.js";
-import {
-  type Plan,
-  plannedLeader,
-  type RecoveryPlan,
-  refusalOf,
-  stepsText,
-} from "./recovery-plan.js";
+import { type Plan, plannedLeader, type RecoveryPlan, refusalOf } from "./recovery-plan.js";
 
 /**
  * Finds what has changed since a plan was made. Only partitions that the plan changes are compared; one
@@ -61,6 +56,11 @@ function notHealthy(views: readonly PartitionView[], only: Selection): Differenc
     if (problem === undefined) return [];
     return [{ where: partitionName(view.id), fact: "health", was: "healthy", is: problem.text }];
   });
+}
+
+/** The steps of a lane as one line, to be compared and shown. */
+function stepsText(steps: readonly Step[]): string {
+  return steps.map(stepText).join(", ") || "none";
 }
 
 function onOff(isOn: boolean): string {

@@ -4,7 +4,7 @@ import type { Lost } from "../model/loss.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { Lane, Method } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
-import { detailsOf, type Step } from "../model/step.js";
+import type { Step } from "../model/step.js";
 import { each, mapped, type Work } from "../model/work.js";
 import { expectationText } from "../steps/expectations.js";
 import { rowOf, taskOf } from "../steps/run-step.js";
@@ -211,14 +211,4 @@ export function* sizeOf(plan: Plan): Work<PlanSize> {
     size.givenUp += steps.filter((step) => step.kind === "change-leader").length;
   });
   return size;
-}
-
-/** The steps of a lane as one line, to be compared and shown. */
-export function stepsText(steps: readonly Step[]): string {
-  const text = steps.map((one) =>
-    [one.kind, one.endpoint, ...Object.entries(detailsOf(one)).map((pair) => pair.join("="))]
-      .filter((part) => part !== undefined)
-      .join(" "),
-  );
-  return text.join(", ") || "none";
 }
