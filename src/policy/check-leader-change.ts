@@ -168,7 +168,7 @@ function whyNot(replica: ReplicaView): string {
   if (replica.tablet !== "ok") return `its tablet ${replica.tabletDetail}`;
   if (replica.claim.isLeader && replica.claim.isAlive) return "it is flagged leader already";
   if (!replica.claim.isAlive) return "it is marked not alive";
-  return isServing(replica) ? "nothing known" : "it is not loaded and serving there";
+  return "it is not loaded and serving there";
 }
 
 function no(remedy: LeaderChangeRefusal["remedy"], refusal: string): LeaderChangeRefusal {

@@ -83,16 +83,9 @@ export function chooseLeader(view: PartitionView): LeaderChoice {
 
 function byPreference(a: ReplicaView, b: ReplicaView): number {
   return (
-    compareOffsets(b.claim.offset, a.claim.offset) ||
+    Number((b.claim.offset ?? -1n) - (a.claim.offset ?? -1n)) ||
     Number(b.claim.isAlive) - Number(a.claim.isAlive) ||
     Number(b.report?.role === "leader") - Number(a.report?.role === "leader") ||
     compareText(a.endpoint, b.endpoint)
   );
-}
-
-/** Ascending; an unknown offset is below every known one. */
-function compareOffsets(a: bigint | undefined, b: bigint | undefined): number {
-  const known = [a ?? -1n, b ?? -1n] as const;
-  if (known[0] === known[1]) return 0;
-  return known[0] < known[1] ? -1 : 1;
 }

@@ -32,13 +32,12 @@ export function trueOffset(replica: ReplicaView): bigint {
  * @returns Undefined if none does, so that the partition takes no writes.
  */
 export function servingLeader(view: PartitionView): ReplicaView | undefined {
-  return view.replicas
-    .filter((replica) => replica.claim.isLeader && replica.claim.isAlive)
-    .filter((replica) => isServing(replica) && replica.report?.role === "leader")
-    .reduce<ReplicaView | undefined>(
-      (best, next) => (best === undefined || trueOffset(next) > trueOffset(best) ? next : best),
-      undefined,
-    );
+  let found: ReplicaView | undefined;
+  for (const one of view.replicas) {
+    if (!isLeading(one) || !isServing(one)) continue;
+    if (found === undefined || trueOffset(one) > trueOffset(found)) found = one;
+  }
+  return found;
 }
 
 /**

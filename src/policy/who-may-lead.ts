@@ -242,7 +242,7 @@ function missingRows(view: PartitionView, leader: ReplicaView): Problem | undefi
       ? `${holder.endpoint} held them, and ${isLost(holder) ? "is lost" : "cannot be read now"}`
       : parted !== undefined
         ? `${parted.endpoint} holds entries up to ${trueOffset(parted)}, and nothing tells whether they are the same`
-        : "no replica has them now: look for its binlog in the recycle bins of the tablets";
+        : "no replica has them now: look for a binlog in the recycle bins of the tablets";
   const text = `entries up to ${least} were known, and the best loaded replica, ${leader.endpoint}, holds ${offset}: ${least - offset} are missing; ${whose}`;
   return {
     code: "rows-missing",
@@ -298,8 +298,8 @@ function longest(replicas: readonly ReplicaView[]): ReplicaView | undefined {
 }
 
 function byLog(a: ReplicaView, b: ReplicaView): number {
-  if (trueOffset(a) !== trueOffset(b)) return trueOffset(a) > trueOffset(b) ? -1 : 1;
   return (
+    Number(trueOffset(b) - trueOffset(a)) ||
     Number(b.claim.isLeader && b.claim.isAlive) - Number(a.claim.isLeader && a.claim.isAlive) ||
     Number(b.claim.isLeader) - Number(a.claim.isLeader) ||
     Number(b.report?.role === "leader") - Number(a.report?.role === "leader") ||
