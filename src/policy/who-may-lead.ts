@@ -122,7 +122,13 @@ export function mayJoin(
 }
 
 /**
- * Picks the longest log of the surviving history, or returns why it is undecidable.
+ * Picks the longest log of the surviving history, or returns why it is undecidable:
+ *
+ * 1. If no log may have diverged, the longest one leads.
+ * 2. If the leader of the newest term is known, or a log of the history has entries of a later
+ *   leadership, the longest log of the history leads, unless a longer log may be of the history too.
+ * 3. If neither, and all logs but one end before the divergence, that one leads: it contains the others.
+ * 4. Otherwise nothing tells which log is of the history.
  *
  * @param loaded The serving replicas of the partition; others are not compared.
  */
@@ -133,26 +139,20 @@ function longestOfHistory(
   const suspects = loaded.filter((one) => isSuspect(view, one));
   const plain = loaded.filter((one) => !suspects.includes(one));
   const best = longest(plain);
-  const furthest = longest(suspects);
-  if (furthest === undefined) {
+  const [suspect, ...others] = suspects;
+  if (suspect === undefined) {
     return best === undefined ? { blocked: nothingLoaded(view) } : { leader: best };
   }
-  // Whether the leader of the newest term is known, and whether a log of the history has entries of a later leadership.
   const isProven = view.replicas.some((one) => one.claim.isLeader && isOfHistory(view, one));
-  const reachesOn = best !== undefined && trueOffset(best) >= firstChange(view);
-  if (
-    best !== undefined &&
-    (isProven || reachesOn) &&
-    !isContested(view, best, { suspects, isProven })
-  ) {
+  const isKnown = isProven || (best !== undefined && trueOffset(best) >= firstChange(view));
+  if (best !== undefined && isKnown && !isContested(view, best, { suspects, isProven })) {
     return { leader: best };
   }
-  // The last leader is unknown, but all other logs end before the divergence: this log contains them all.
-  if (!isProven && !reachesOn && suspects.length === 1) return { leader: furthest };
+  if (!isKnown && others.length === 0) return { leader: suspect };
   const numbers = [...plain, ...suspects].map((one) => `${one.endpoint} at ${trueOffset(one)}`);
   const text = `terms diverged at ${firstChange(view)}, and no call tells which entries from there on belong to the newest term: ${numbers.join(", ")}`;
   // If the newest leader's disk is empty, there may be no log but those that nothing proves.
-  const candidate = (isProven || reachesOn ? best : undefined) ?? longest([...plain, ...suspects]);
+  const candidate = (isKnown ? best : undefined) ?? longest([...plain, ...suspects]);
   return {
     blocked: { code: "diverged", endpoint: undefined, text, candidate: candidate?.endpoint },
   };
