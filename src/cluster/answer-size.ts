@@ -1,5 +1,6 @@
 import { type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { memoized } from "../util/memoized.js";
 
 /** Default of the largest accepted answer in bytes: 128 MiB. ShowTable of 240,000 replicas is 27 MB. */
 export const MAX_ANSWER_BYTES = 128 * 1024 * 1024;
@@ -81,14 +82,8 @@ interface Shape {
   readonly cost: number;
 }
 
-const known = new WeakMap<DescMessage, Shape>();
-
-function shapeOf(desc: DescMessage): Shape {
-  const found = known.get(desc);
-  if (found !== undefined) return found;
+const shapeOf = memoized((desc: DescMessage): Shape => {
   const fields = new Map(desc.fields.map((field) => [field.number, field]));
   const lists = desc.fields.filter((field) => field.fieldKind === "list").length;
-  const shape = { fields, cost: 1 + lists / 4 };
-  known.set(desc, shape);
-  return shape;
-}
+  return { fields, cost: 1 + lists / 4 };
+}, new WeakMap());

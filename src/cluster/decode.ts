@@ -1,6 +1,7 @@
 import type { DescField, DescMessage, Message, MessageShape } from "@bufbuild/protobuf";
 import { create, mergeFromBinary } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { memoized } from "../util/memoized.js";
 import { mapInTurns } from "../util/yielding.js";
 import { type ElementBudget, elementBudget, MAX_ANSWER_BYTES } from "./answer-size.js";
 import { missingRequired } from "./required-fields.js";
@@ -117,19 +118,11 @@ function decodeAtOnce<O extends DescMessage>(desc: O, bytes: Uint8Array): Decode
 }
 
 /** The repeated message fields of a message type, by number. */
-type Lists = ReadonlyMap<number, Element["field"]>;
-
-const knownLists = new WeakMap<DescMessage, Lists>();
-
-function listsOf(desc: DescMessage): Lists {
-  const known = knownLists.get(desc);
-  if (known !== undefined) return known;
-  const lists = new Map(
-    desc.fields.flatMap((field) => (isList(field) ? [[field.number, field]] : [])),
-  );
-  knownLists.set(desc, lists);
-  return lists;
-}
+const listsOf = memoized(
+  (desc: DescMessage): ReadonlyMap<number, Element["field"]> =>
+    new Map(desc.fields.flatMap((field) => (isList(field) ? [[field.number, field]] : []))),
+  new WeakMap(),
+);
 
 /** Splits a message into the elements of its repeated message fields, and the bytes of all other fields. */
 function takeApart(

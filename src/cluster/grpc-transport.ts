@@ -9,6 +9,7 @@ import type { ChannelOptions } from "@grpc/grpc-js";
 import { Channel, connectivityState, credentials, Metadata, status } from "@grpc/grpc-js";
 import { messageOf, OpsError } from "../errors.js";
 import { TabletServer } from "../gen/openmldb/api_pb.js";
+import { memoized } from "../util/memoized.js";
 import { oneLine } from "../util/text.js";
 import { MAX_ANSWER_BYTES } from "./answer-size.js";
 import type { Connection } from "./cluster.js";
@@ -182,18 +183,14 @@ interface CallsInFlight {
 /** Uses one abort listener for each signal, because any number of calls share the signal of a run. */
 function callsInFlight(): CallsInFlight {
   const all = new Set<() => void>();
-  const bySignal = new WeakMap<AbortSignal, Set<() => void>>();
   const endEach = (calls: ReadonlySet<() => void>) => {
     for (const end of [...calls]) end();
   };
-  const callsOf = (signal: AbortSignal) => {
-    const known = bySignal.get(signal);
-    if (known !== undefined) return known;
+  const callsOf = memoized((signal: AbortSignal) => {
     const calls = new Set<() => void>();
-    bySignal.set(signal, calls);
     signal.addEventListener("abort", () => endEach(calls), { once: true });
     return calls;
-  };
+  }, new WeakMap());
   return {
     add(signal, end) {
       const own = signal && callsOf(signal);

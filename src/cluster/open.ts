@@ -1,5 +1,6 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
+import { memoized } from "../util/memoized.js";
 import { within } from "../util/within.js";
 import { authorizationFor, type Credentials } from "./authorization.js";
 import type { Cluster } from "./cluster.js";
@@ -49,7 +50,7 @@ export async function openCluster(options: OpenOptions): Promise<OpenedCluster> 
     transport,
     clock: realClock,
     rootPath,
-    locate: createLocate(),
+    locate: memoized(locate),
     onNote: zooKeeper.onNote,
   });
   return { cluster, zk, rootPath };
@@ -59,18 +60,9 @@ export async function openCluster(options: OpenOptions): Promise<OpenedCluster> 
 const LOOKUP_MS = 1_000;
 
 /**
- * Returns a function that replaces the host of an address by its IP address, so that two names of one host can be
- * recognized. If the host cannot be resolved in time, the address is returned unchanged. Results are cached.
+ * Replaces the host of an address by its IP address, so that two names of one host can be recognized. If the host
+ * cannot be resolved in time, the address is returned unchanged.
  */
-function createLocate(): (address: string) => Promise<string> {
-  const known = new Map<string, Promise<string>>();
-  return (address) => {
-    const found = known.get(address) ?? locate(address);
-    known.set(address, found);
-    return found;
-  };
-}
-
 async function locate(address: string): Promise<string> {
   const at = address.lastIndexOf(":");
   const host = address.slice(0, at);

@@ -1,5 +1,6 @@
 import type { DescField, DescMessage, Message } from "@bufbuild/protobuf";
 import { FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
+import { memoized } from "../util/memoized.js";
 
 /** The fields of one message type that have to be checked. */
 interface Checks {
@@ -7,40 +8,15 @@ interface Checks {
   readonly nested: readonly { readonly field: DescField; readonly desc: DescMessage }[];
 }
 
-const known = new WeakMap<DescMessage, Checks>();
-
-function checksOf(desc: DescMessage): Checks {
-  const found = known.get(desc);
-  if (found !== undefined) {
-    return found;
-  }
+const checksOf = memoized((desc: DescMessage): Checks => {
+  const required = desc.fields.filter(
+    (field) => field.presence === FeatureSet_FieldPresence.LEGACY_REQUIRED,
+  );
   const nested = desc.fields.flatMap((field) =>
-    (field.fieldKind === "message" ||
-      (field.fieldKind === "list" && field.listKind === "message")) &&
-    hasRequired(field.message, new Set([desc]))
-      ? [{ field, desc: field.message }]
-      : [],
+    field.message === undefined ? [] : [{ field, desc: field.message }],
   );
-  const checks = { required: desc.fields.filter(isRequired), nested };
-  known.set(desc, checks);
-  return checks;
-}
-
-function isRequired(field: DescField): boolean {
-  return field.presence === FeatureSet_FieldPresence.LEGACY_REQUIRED;
-}
-
-/** True if the type has a required field at any depth; other types need no check. */
-function hasRequired(desc: DescMessage, seen: Set<DescMessage>): boolean {
-  if (seen.has(desc)) {
-    return true;
-  }
-  seen.add(desc);
-  return desc.fields.some(
-    (field) =>
-      isRequired(field) || (field.message !== undefined && hasRequired(field.message, seen)),
-  );
-}
+  return { required, nested };
+}, new WeakMap());
 
 /**
  * True if a singular field of a proto2 message was sent: it is an own property then, while defaults are properties of
@@ -58,23 +34,14 @@ export function isSet(message: Message, field: DescField): boolean {
  */
 export function missingRequired(desc: DescMessage, message: Message): string | undefined {
   const { required, nested } = checksOf(desc);
-  for (const field of required) {
-    if (!isSet(message, field)) {
-      return field.name;
-    }
-  }
+  for (const field of required) if (!isSet(message, field)) return field.name;
+  const values = message as unknown as Record<string, Message | Message[] | undefined>;
   for (const { field, desc: inner } of nested) {
-    const value = (message as unknown as Record<string, Message | readonly Message[] | undefined>)[
-      field.localName
-    ];
-    if (value === undefined) {
-      continue;
-    }
-    for (const item of Array.isArray(value) ? (value as readonly Message[]) : [value as Message]) {
+    const value = values[field.localName];
+    if (value === undefined) continue;
+    for (const item of Array.isArray(value) ? value : [value]) {
       const missing = missingRequired(inner, item);
-      if (missing !== undefined) {
-        return `${field.name}.${missing}`;
-      }
+      if (missing !== undefined) return `${field.name}.${missing}`;
     }
   }
   return undefined;

@@ -4,11 +4,12 @@ import type {
   MessageInitShape,
   MessageShape,
 } from "@bufbuild/protobuf";
-import pLimit, { type LimitFunction } from "p-limit";
+import pLimit from "p-limit";
 import { OpsError } from "../errors.js";
 import { TabletServer } from "../gen/openmldb/api_pb.js";
 import type { Clock } from "../model/clock.js";
 import { type Endpoint, replicaKey, type StorageMode } from "../model/cluster-state.js";
+import { memoized } from "../util/memoized.js";
 import type { Admissions } from "./admissions.js";
 import type { Caller } from "./caller.js";
 import type { Cluster } from "./cluster.js";
@@ -211,12 +212,8 @@ const readsInFlight = 128;
 /** Queues reads by tablet, in order. Changes are never queued, because their preconditions were checked just before. */
 function createReadLimits(): <T>(endpoint: Endpoint, work: () => Promise<T>) => Promise<T> {
   const all = pLimit(readsInFlight);
-  const perTablet = new Map<Endpoint, LimitFunction>();
-  return (endpoint, work) => {
-    const own = perTablet.get(endpoint) ?? pLimit(readsPerTablet);
-    perTablet.set(endpoint, own);
-    return own(() => all(work));
-  };
+  const limitOf = memoized((_endpoint: Endpoint) => pLimit(readsPerTablet));
+  return (endpoint, work) => limitOf(endpoint)(() => all(work));
 }
 
 /** The calls that read one replica, mostly from disk. */

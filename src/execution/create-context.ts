@@ -19,6 +19,7 @@ import { isLoading } from "../policy/what-it-holds.js";
 import { adaptiveLoadLimit } from "../steps/adaptive-load-limit.js";
 import { runStep } from "../steps/run-step.js";
 import type { Limits, Rollback, StepContext } from "../steps/step-context.js";
+import { memoized } from "../util/memoized.js";
 
 /**
  * Milliseconds that a read waits, per partition of the run, for other reads to share its answer. With many
@@ -53,7 +54,9 @@ export function createContext(cluster: Cluster, options: ContextOptions): StepCo
   const { limits, signal, onEvent, lost = new Set<Endpoint>() } = options;
   const { markDeadCalls = [], partitions = 0 } = options;
   const gatherMs = gatherMsOf(partitions);
-  const limitOf = memoize(() => adaptiveLoadLimit(clock, limits.loadsPerTablet));
+  const limitOf = memoized((_endpoint: Endpoint) =>
+    adaptiveLoadLimit(clock, limits.loadsPerTablet),
+  );
   const context: StepContext = {
     cluster,
     limits,
@@ -63,7 +66,7 @@ export function createContext(cluster: Cluster, options: ContextOptions): StepCo
     engageGuard: options.engageGuard,
     markDead: createMarker(cluster, markDeadCalls),
     withLoadSlot: (endpoint, work, mayQueue = false) => limitOf(endpoint).run(work, mayQueue),
-    statusOf: memoize((endpoint: Endpoint) =>
+    statusOf: memoized((endpoint: Endpoint) =>
       sharedPoll(
         clock,
         async () => {
@@ -132,7 +135,7 @@ function createLists(cluster: Cluster): StepContext["listOf"] {
 }
 
 function createRecords(cluster: Cluster, gatherMs: number): StepContext["recordOf"] {
-  const byKey = memoize((key) => {
+  const byKey = memoized((key: string) => {
     const [db = "", table = ""] = JSON.parse(key) as string[];
     const read = async () => {
       const tables = await cluster.showTable({ db, table });
@@ -141,15 +144,6 @@ function createRecords(cluster: Cluster, gatherMs: number): StepContext["recordO
     return sharedRead(cluster.clock, read, gatherMs);
   });
   return ({ db, table }: TableName) => byKey(JSON.stringify([db, table]));
-}
-
-function memoize<V>(make: (key: string) => V): (key: string) => V {
-  const made = new Map<string, V>();
-  return (key) => {
-    const known = made.get(key) ?? make(key);
-    made.set(key, known);
-    return known;
-  };
 }
 
 /**

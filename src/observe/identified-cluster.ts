@@ -10,6 +10,7 @@ import {
   recordedTables,
 } from "../policy/tablet-identity.js";
 import { watchMutations } from "../run/watch-mutations.js";
+import { memoized } from "../util/memoized.js";
 import { refuseCrossedAddresses, refuseSharedAddresses } from "./addresses-refused.js";
 import { comesFirst, endpointsReached, isOfRecord } from "./endpoints-reached.js";
 
@@ -31,8 +32,8 @@ export interface Identities {
   readonly proven: Map<Endpoint, Connection>;
   /** What each tablet had loaded when it was last read. */
   readonly loaded: Map<Endpoint, LoadedReplica>;
-  /** Serializes the calls that may identify a tablet, for each tablet. */
-  readonly turns: Map<Endpoint, LimitFunction>;
+  /** Runs the calls that may identify a tablet one after another. */
+  readonly turnOf: (endpoint: Endpoint) => LimitFunction;
   /** The nameserver's record as last read; undefined before. */
   record: RecordedTables | undefined;
 }
@@ -52,7 +53,7 @@ export function newIdentities(): Identities {
     refused: new Map(),
     proven: new Map(),
     loaded: new Map(),
-    turns: new Map(),
+    turnOf: memoized(() => pLimit(1)),
     record: undefined,
   };
 }
@@ -91,7 +92,7 @@ export function identifiedCluster(cluster: Cluster, known = newIdentities()): Cl
           await proveIfConnected(calls, known, endpoint);
           continue;
         }
-        await inTurn(known, endpoint, () => prove(calls, known, endpoint));
+        await known.turnOf(endpoint)(() => prove(calls, known, endpoint));
         if (isProven(cluster, known, endpoint) || comesFirst(call, endpoint)) continue;
         throw unidentified(endpoint);
       }
@@ -224,17 +225,6 @@ function isProven(cluster: Cluster, { proven }: Identities, endpoint: Endpoint):
   return connection !== undefined && proven.get(endpoint) === connection;
 }
 
-/** Runs the calls that may identify a tablet one after another. */
-function inTurn(
-  { turns }: Identities,
-  endpoint: Endpoint,
-  work: () => Promise<void>,
-): Promise<void> {
-  const turn = turns.get(endpoint) ?? pLimit(1);
-  turns.set(endpoint, turn);
-  return turn(work);
-}
-
 function loadIdentified(
   cluster: Cluster,
   calls: Cluster,
@@ -244,7 +234,7 @@ function loadIdentified(
   if (known.record === undefined || isProven(cluster, known, endpoint)) {
     return cluster.loadTable(endpoint, request);
   }
-  return inTurn(known, endpoint, async () => {
+  return known.turnOf(endpoint)(async () => {
     await prove(calls, known, endpoint);
     assertTrusted(known, endpoint);
     const connection = cluster.connection(endpoint);
@@ -310,7 +300,8 @@ async function proveIfConnected(
   endpoint: Endpoint,
 ): Promise<void> {
   if (calls.connection(endpoint) === undefined) return;
-  await inTurn(known, endpoint, () => prove(calls, known, endpoint)).catch((thrown: unknown) => {
+  const proving = known.turnOf(endpoint)(() => prove(calls, known, endpoint));
+  await proving.catch((thrown: unknown) => {
     if (!(thrown instanceof OpsError) || thrown.code === "wrong-tablet") throw thrown;
   });
 }
