@@ -99,8 +99,14 @@ async function fitting<Io extends ProcessIo>(io: Io, isText: boolean): Promise<I
   const stdout = isText && process.stdout.isTTY === true;
   const stderr = process.stderr.isTTY === true;
   if (!stdout && !stderr) return io;
-  const { foldedIo } = await import("./cli/folded-io.js");
-  return foldedIo(io, { stdout, stderr }, columns);
+  const { folded } = await import("./util/wrap.js");
+  const fold = (isTerminal: boolean, text: string) => (isTerminal ? folded(text, columns()) : text);
+  return {
+    ...io,
+    out: (text) => io.out(fold(stdout, text)),
+    print: (text) => io.print(fold(stdout, text)),
+    err: (text) => io.err(fold(stderr, text)),
+  };
 }
 
 /** The value of `--output`, read without parsing the rest of the command line, which may be wrong. */

@@ -25,9 +25,9 @@ vi.mock("../src/cluster/open.js", async () => {
   const { openTyped } = await import("./simulation/typed-command.js");
   return { openCluster: openTyped };
 });
-vi.mock("../src/commands/keep-journal.js", async () => {
+vi.mock("../src/journal/journal.js", async () => {
   const { keepNoJournal } = await import("./simulation/typed-command.js");
-  return { keepJournal: keepNoJournal };
+  return { openJournal: keepNoJournal };
 });
 vi.mock("../src/util/yielding.js", async () => {
   const { WITHOUT_YIELDS } = await import("./simulation/typed-command.js");

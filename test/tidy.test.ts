@@ -83,6 +83,7 @@ describe("one word for each term", () => {
 describe("never committed", () => {
   it.each([
     { what: "a note to do something later", pattern: /\b(TODO|FIXME|XXX)\b/ },
+    { what: "a letter whose key was held down", pattern: /(?<![#\w])[a-z]+([a-eg-z])\1\1/ },
     { what: "a path of one machine", pattern: /(?<![\w.])\/(work|root|home|Users)\// },
     { what: "a path outside the repository", pattern: /(\.\.\/|\b)shared\/|fixtures\/README/ },
     {

@@ -76,9 +76,7 @@ export function changeCluster<End>(
   if (isPlanOnly(flags)) return showPlan(flags, io, given, change);
   return changingRun(flags, io, change.typed, async (run) => {
     await change.before?.(run);
-    const end = await underLock(run, flags, io, {
-      work: (attempt) => change.attempt(attempt, run),
-    });
+    const end = await underLock(run, flags, io, (attempt) => change.attempt(attempt, run));
     await change.after?.(end, run);
     const rows = change.rows(end);
     if (rows !== undefined) run.ended(() => rows);

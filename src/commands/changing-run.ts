@@ -1,10 +1,10 @@
 import { setMaxListeners } from "node:events";
 import type { CommonFlags, OutputFlags, StateFlags } from "../cli/common-specs.js";
 import { commandPrinter } from "../cli/printed-command.js";
-import type { Cluster } from "../cluster/cluster.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { messageOf, OpsError } from "../errors.js";
 import { exitCodeOf } from "../exit-codes.js";
+import { openJournal } from "../journal/journal.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import { durationText } from "../model/duration.js";
 import type { OnEvent } from "../model/outcome.js";
@@ -14,10 +14,11 @@ import type { Guard } from "../run/guard.js";
 import { type RunOwner, thisProcess } from "../run/owner.js";
 import { watchMutations } from "../run/watch-mutations.js";
 import { type Attempt, withRun } from "../run/with-run.js";
+import { defaultStateDir } from "../util/process-identity.js";
+import { safe } from "../util/text.js";
 import { within } from "../util/within.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
-import { keepJournal } from "./keep-journal.js";
 import { startProgress } from "./progress.js";
 import { restoreCommand, runParts } from "./protect.js";
 import { type RunOutputs, withOutputs } from "./run-outputs.js";
@@ -75,34 +76,48 @@ async function connectedRun(
   const progress = startProgress(io, flags, about.cmd);
   let onEvent: OnEvent = progress.onEvent;
   const onLeader = leaderChanges((event) => onEvent(event));
-  const use = async (cluster: Cluster, opened: OpenedCluster) => {
+  const use = async (opened: OpenedCluster) => {
+    const { cluster, zk } = opened;
     const owner = thisProcess(commandPrinter(flags)(about));
     outputs.began(owner.runId, owner.command);
-    const { zk } = opened;
-    const journal = await keepJournal(flags, io, {
+    const journal = await openJournal({
+      stateDir: flags.stateDir ?? defaultStateDir(),
       command: about.cmd,
-      id: owner.runId,
+      argv: process.argv.slice(2),
+      flags,
+      cluster: { zkCluster: flags.zkCluster, zkRootPath: flags.zkRootPath },
+      isResuming: flags.resume ?? false,
       zk,
+      id: owner.runId,
+      note: (text) => io.log.info(safe(text)),
+      warn: (text) => io.log.warn(safe(text)),
     });
+    const finish = async (exitCode: number) => {
+      // After a signal, do not wait long for a silent ZooKeeper.
+      const limitMs = io.signal.aborted ? STOPPED_JOURNAL_MS : JOURNAL_MS;
+      const finishing = journal.finish({ exitCode });
+      await within(cluster.clock, limitMs, "the journal", finishing).catch(() => undefined);
+    };
     onEvent = toAll([progress.onEvent, journal.onEvent, outputs.onEvent], io);
-    const ended = await settled(
-      work({
-        opened: { ...opened, cluster: watchMutations(opened.cluster, journal.hooks) },
+    const signal = AbortSignal.any([io.signal, limit.signal]);
+    // Every partition listens to the signal of its run.
+    setMaxListeners(0, signal);
+    let exitCode: number;
+    try {
+      exitCode = await work({
+        opened: { ...opened, cluster: watchMutations(cluster, journal.hooks) },
         owner,
-        signal: manyListeners(AbortSignal.any([io.signal, limit.signal])),
+        signal,
         onEvent,
         ended: outputs.ended,
         stopProgress: progress.stop,
-      }),
-    );
-    const finishing = journal.finish({
-      exitCode: "thrown" in ended ? exitCodeOf(ended.thrown) : ended.exitCode,
-    });
-    // After a signal, do not wait long for a silent ZooKeeper.
-    const limitMs = io.signal.aborted ? STOPPED_JOURNAL_MS : JOURNAL_MS;
-    await within(cluster.clock, limitMs, "the journal", finishing).catch(() => undefined);
-    if ("thrown" in ended) throw ended.thrown;
-    return ended.exitCode;
+      });
+    } catch (thrown) {
+      await finish(exitCodeOf(thrown));
+      throw thrown;
+    }
+    await finish(exitCode);
+    return exitCode;
   };
   try {
     return await withCluster(flags, io, use, { onLeader });
@@ -151,7 +166,7 @@ export function underLock<T>(
   { opened, owner, signal, onEvent }: ChangingRun,
   flags: CommonFlags & { readonly waitLockMs: number; readonly keepOff: boolean },
   io: CommandIo,
-  { work }: { work(attempt: Attempt): Promise<T> },
+  work: (attempt: Attempt) => Promise<T>,
 ): Promise<T> {
   let guard: Guard | undefined;
   io.onSecondSignal(() => {
@@ -160,13 +175,8 @@ export function underLock<T>(
     return true;
   });
   const { waitLockMs, keepOff: keepsOff } = flags;
-  const parts = runParts(opened, flags, io, {
-    waitLockMs,
-    keepsOff,
-    signal,
-    onEvent,
-    owner,
-  });
+  const own = { owner, signal, stopSignal: io.signal, onEvent, waitLockMs, keepsOff };
+  const parts = runParts(opened, flags, own);
   return withRun(parts, (attempt) =>
     work({
       ...attempt,
@@ -176,22 +186,6 @@ export function underLock<T>(
       },
     }),
   );
-}
-
-async function settled(
-  work: Promise<number>,
-): Promise<{ readonly exitCode: number } | { readonly thrown: unknown }> {
-  try {
-    return { exitCode: await work };
-  } catch (thrown) {
-    return { thrown };
-  }
-}
-
-/** Allows any number of listeners, because every partition listens to the signal of its run. */
-function manyListeners(signal: AbortSignal): AbortSignal {
-  setMaxListeners(0, signal);
-  return signal;
 }
 
 /** A signal that is aborted after `timeoutMs` milliseconds; never if that is 0. */

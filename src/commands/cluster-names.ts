@@ -3,6 +3,7 @@ import { commonSpecs } from "../cli/common-specs.js";
 import type { ClusterNames, NameKind } from "../cli/complete.js";
 import { type CommandLine, type Environment, readFlags } from "../cli/flag-parse.js";
 import { type OpenedCluster, openCluster } from "../cluster/open.js";
+import { openOptions } from "./connect.js";
 
 /** Limit in milliseconds for a completion, during which the user waits. */
 const LIMIT_MS = 300;
@@ -45,20 +46,10 @@ async function readNames(
     [],
     readSettings(line, environment),
   );
+  const limited = { ...flags, zkTimeoutMs: LIMIT_MS, rpcTimeoutMs: LIMIT_MS };
   const opened = await openCluster({
-    zooKeeper: {
-      hosts: flags.zkCluster.join(","),
-      timeoutMs: LIMIT_MS,
-      sessionTimeoutMs: flags.zkSessionTimeoutMs,
-      authScheme: flags.zkAuthSchema,
-      authCert: flags.zkCert,
-      signal,
-    },
-    rootPath: flags.zkRootPath,
-    rpcTimeoutMs: LIMIT_MS,
+    ...openOptions(limited, { signal }),
     leaderTimeoutMs: LIMIT_MS,
-    user: flags.user,
-    password: flags.password.text,
     signal,
   });
   try {

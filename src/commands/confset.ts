@@ -34,7 +34,7 @@ export async function run(flags: ConfSetFlags, io: CommandIo): Promise<number> {
   const typed = { cmd: "confset", key, value } as const;
   if (flags.dryRun) return showOnly(flags, io);
   return changingRun({ ...flags, timeoutMs: 0 }, io, typed, async ({ opened, ...of }) => {
-    const parts = runParts(opened, flags, io, { waitLockMs, ...of });
+    const parts = runParts(opened, flags, { waitLockMs, stopSignal: io.signal, ...of });
     const { before, after } = await changeUnderLock(parts, flags, io);
     const exitCode = after === value ? EXIT.ok : EXIT.failed;
     io.stdout.write(

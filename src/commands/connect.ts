@@ -1,7 +1,8 @@
 import { setFlagsFromString } from "node:v8";
-import type { CommonFlags } from "../cli/common-specs.js";
+import type { CommonFlags, GlobalFlags } from "../cli/common-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
 import { type OpenedCluster, type OpenOptions, openCluster } from "../cluster/open.js";
+import type { ZooKeeperOptions } from "../cluster/zookeeper-client.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import { within } from "../util/within.js";
 import type { CommandIo } from "./command.js";
@@ -23,19 +24,18 @@ const CLOSE_MS = 1_000;
 /**
  * Opens the cluster that the flags name, passes it to `use`, and closes it in any case.
  *
- * @param use Receives the cluster and its ZooKeeper client.
  * @returns The result of `use`.
  * @throws The errors of `openCluster` and `use`; the reason of a signal that comes while connecting.
  */
 export async function withCluster<T>(
   flags: CommonFlags,
   io: CommandIo,
-  use: (cluster: Cluster, opened: OpenedCluster) => Promise<T>,
+  use: (opened: OpenedCluster) => Promise<T>,
   options: ConnectOptions = {},
 ): Promise<T> {
   const opened = await open(flags, io, options);
   try {
-    return await use(opened.cluster, opened);
+    return await use(opened);
   } finally {
     await closeQuietly(opened.cluster, (error) =>
       io.log.debug("closing the connections failed", { error }),
@@ -50,13 +50,12 @@ async function open(
 ) {
   io.signal.throwIfAborted();
   try {
-    const on = {
-      onNote: (text: string) => io.log.warn(text),
-      connecting: io.signal,
-      calls: endsCallsOnSignal ? io.signal : undefined,
+    return await openCluster({
+      ...openOptions(flags, { onNote: (text) => io.log.warn(text), signal: io.signal }),
+      signal: endsCallsOnSignal ? io.signal : undefined,
       onLeader,
-    };
-    return await openCluster({ ...openOptions(flags, on), onLargeAnswer: collectOften });
+      onLargeAnswer: collectOften,
+    });
   } catch (error) {
     // If the signal was aborted, report that and not the error that it caused.
     io.signal.throwIfAborted();
@@ -73,38 +72,40 @@ function collectOften(): void {
   setFlagsFromString("--heap-growing-percent=60");
 }
 
-/**
- * Converts flags to options for opening the cluster.
- *
- * @param on `connecting` aborts connecting; `calls` aborts calls in flight and refuses later ones.
- */
+/** The flags of a connection to ZooKeeper. */
+type ZooKeeperFlags = Pick<
+  CommonFlags,
+  "zkCluster" | "zkTimeoutMs" | "zkSessionTimeoutMs" | "zkAuthSchema" | "zkCert"
+>;
+
+/** Converts flags to options for connecting to ZooKeeper. @param on `signal` aborts connecting. */
+export function zooKeeperOptions(
+  flags: ZooKeeperFlags,
+  on: Pick<ZooKeeperOptions, "onNote" | "signal">,
+): ZooKeeperOptions {
+  return {
+    hosts: flags.zkCluster.join(","),
+    timeoutMs: flags.zkTimeoutMs,
+    sessionTimeoutMs: flags.zkSessionTimeoutMs,
+    authScheme: flags.zkAuthSchema,
+    authCert: flags.zkCert,
+    ...on,
+  };
+}
+
+/** Converts flags to options for opening the cluster. @param on `signal` aborts connecting. */
 export function openOptions(
-  flags: CommonFlags,
-  on: {
-    readonly onNote: (text: string) => void;
-    readonly connecting?: AbortSignal | undefined;
-    readonly calls?: AbortSignal | undefined;
-    readonly onLeader?: ((leader: Endpoint) => void) | undefined;
-  },
+  flags: Omit<CommonFlags, keyof GlobalFlags>,
+  on: Pick<ZooKeeperOptions, "onNote" | "signal">,
 ): OpenOptions {
   return {
-    zooKeeper: {
-      hosts: flags.zkCluster.join(","),
-      timeoutMs: flags.zkTimeoutMs,
-      sessionTimeoutMs: flags.zkSessionTimeoutMs,
-      authScheme: flags.zkAuthSchema,
-      authCert: flags.zkCert,
-      onNote: on.onNote,
-      signal: on.connecting,
-    },
+    zooKeeper: zooKeeperOptions(flags, on),
     rootPath: flags.zkRootPath,
     rpcTimeoutMs: flags.rpcTimeoutMs,
     maxAnswerBytes: flags.maxAnswerBytes,
     nsConcurrency: flags.nsConcurrency,
     user: flags.user,
     password: flags.password.text,
-    onLeader: on.onLeader,
-    signal: on.calls,
   };
 }
 

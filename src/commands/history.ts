@@ -23,6 +23,7 @@ import { NO_ROWS } from "../report/document.js";
 import { defaultStateDir } from "../util/process-identity.js";
 import { jsonPieces, safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
+import { zooKeeperOptions } from "./connect.js";
 import { makeReport, type ReportInput, writeReport } from "./report-file.js";
 import { ended, print, tableScreen } from "./write.js";
 
@@ -103,14 +104,7 @@ async function runsInZooKeeper(
 ): Promise<readonly RunSummary[] | undefined> {
   if (flags.zkCluster.length === 0 || flags.zkRootPath === undefined) return [];
   try {
-    const zk = await connectZooKeeper({
-      hosts: flags.zkCluster.join(","),
-      timeoutMs: flags.zkTimeoutMs,
-      sessionTimeoutMs: flags.zkSessionTimeoutMs,
-      authScheme: flags.zkAuthSchema,
-      authCert: flags.zkCert,
-      signal: io.signal,
-    });
+    const zk = await connectZooKeeper(zooKeeperOptions(flags, { signal: io.signal }));
     try {
       return await readRunSummaries(zk, flags.zkRootPath, (text) => io.log.warn(safe(text)));
     } finally {

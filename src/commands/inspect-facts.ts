@@ -36,6 +36,7 @@ import { lostLines } from "../planning/lost.js";
 import { lockOwnerIn } from "../run/lock.js";
 import { readMarker } from "../run/marker.js";
 import { opsPath } from "../run/owner.js";
+import { markerAccess } from "../run/take-over.js";
 import { eachInTurns, inTurns } from "../util/yielding.js";
 import { knownOffsetsStore } from "./protect.js";
 
@@ -140,10 +141,9 @@ async function readOps(options: FactsOptions): Promise<Pick<InspectFacts, "lock"
   return isOdd ? readOpsOnce(options) : first;
 }
 
-async function readOpsOnce({ zk, cluster, rootPath }: FactsOptions) {
-  const path = opsPath(rootPath, "auto_failover");
-  const lock = await zk.getData(opsPath(rootPath, "lock"));
-  const marker = await readMarker({ zk, clock: cluster.clock, path });
+async function readOpsOnce(options: FactsOptions) {
+  const lock = await options.zk.getData(opsPath(options.rootPath, "lock"));
+  const marker = await readMarker(markerAccess(options));
   return { lock: lock && lockOwnerIn(lock), marker };
 }
 

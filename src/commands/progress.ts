@@ -41,7 +41,7 @@ export async function withClusterAndProgress<T>(
 ): Promise<T> {
   const progress = startProgress(io, flags, command);
   try {
-    return await withCluster(flags, io, (_, opened) => use(opened, progress), options);
+    return await withCluster(flags, io, (opened) => use(opened, progress), options);
   } finally {
     progress.stop();
   }

@@ -4,61 +4,40 @@ import type { OpenedCluster } from "../cluster/open.js";
 import { messageOf, OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
-import type { OnEvent, RunEvent } from "../model/outcome.js";
+import type { OnEvent } from "../model/outcome.js";
 import { createKnownOffsetsStore } from "../run/known-offsets-store.js";
 import { readMarker } from "../run/marker.js";
-import { isGone, opsPath, ownerText, type RunOwner, thisProcess } from "../run/owner.js";
-import { type Leftover, leftOffText, type RunParts, settleLeftover } from "../run/take-over.js";
+import { isGone, opsPath, ownerText, thisProcess } from "../run/owner.js";
+import {
+  type Leftover,
+  leftOffText,
+  markerAccess,
+  type RunParts,
+  settleLeftover,
+} from "../run/take-over.js";
 import { eventLine } from "../show/event-line.js";
 import { safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 
-/** Options of {@link runParts} that do not come from the common flags. */
-export interface ProtectOptions {
-  readonly waitLockMs?: number;
-  readonly keepsOff?: boolean;
-  /** Aborts the run; the signal of the process if left out. */
-  readonly signal?: AbortSignal;
-  /** Receives the events; they are printed on stderr if left out. */
-  readonly onEvent?: OnEvent;
-  /** The owner that lock and marker name. */
-  readonly owner: RunOwner;
-}
+/** The parts of a run that do not come from the connection and its flags. */
+type OwnParts = Pick<RunParts, "owner" | "signal" | "stopSignal" | "onEvent"> &
+  Partial<Pick<RunParts, "waitLockMs" | "keepsOff">>;
 
-/** The parts that lock, marker and guard of a command need. */
-export function runParts(
-  { cluster, zk, rootPath }: OpenedCluster,
-  flags: CommonFlags,
-  io: CommandIo,
-  options: ProtectOptions,
-): RunParts {
+/** The parts that lock, marker and guard of a run need. */
+export function runParts(opened: OpenedCluster, flags: CommonFlags, own: OwnParts): RunParts {
   return {
-    cluster,
-    zk,
-    rootPath,
-    owner: options.owner,
+    waitLockMs: 0,
+    keepsOff: false,
+    ...opened,
+    ...own,
     sessionTimeoutMs: flags.zkSessionTimeoutMs,
-    waitLockMs: options.waitLockMs ?? 0,
-    keepsOff: options.keepsOff ?? false,
-    signal: options.signal ?? io.signal,
-    stopSignal: io.signal,
-    onEvent: options.onEvent ?? ((event) => printEvent(event, io)),
     print: commandPrinter(flags),
   };
 }
 
-/** Prints an event on stderr. */
-export function printEvent(event: RunEvent, io: CommandIo): void {
-  const line = eventLine(event);
-  if (line !== undefined) io.log[line.level](line.text);
-}
-
 /** The store of lower bounds, in which runs keep evidence of missing rows for later runs. */
-export function knownOffsetsStore(
-  { cluster, zk, rootPath }: OpenedCluster,
-  onEvent: OnEvent,
-): KnownOffsetsStore {
-  return createKnownOffsetsStore({ zk, clock: cluster.clock, rootPath, onEvent });
+export function knownOffsetsStore(opened: OpenedCluster, onEvent: OnEvent): KnownOffsetsStore {
+  return createKnownOffsetsStore({ ...opened, clock: opened.cluster.clock, onEvent });
 }
 
 /** The command that restores auto_failover, for the shell. */
@@ -85,10 +64,13 @@ export async function settleFirst(
   io: CommandIo,
   name: string,
 ): Promise<(exitCode: number) => number> {
-  const left = await settled(
-    runParts(opened, flags, io, { owner: thisProcess(commandText([name])) }),
-    io,
-  );
+  const { signal } = io;
+  const own = { owner: thisProcess(commandText([name])), signal, stopSignal: signal };
+  const onEvent: OnEvent = (event) => {
+    const line = eventLine(event);
+    if (line !== undefined) io.log[line.level](line.text);
+  };
+  const left = await settled(runParts(opened, flags, { ...own, onEvent }), io);
   if (left?.kind === "busy") {
     io.log.info(`auto_failover is left as it is: ${messageOf(left.error)}`);
   }
@@ -116,17 +98,17 @@ async function settled(parts: RunParts, io: CommandIo): Promise<Leftover | undef
  * in progress has switched it off. Changes nothing. Throws the signal's reason only.
  */
 export async function reportLeftover(
-  { zk, cluster, rootPath }: OpenedCluster,
+  opened: OpenedCluster,
   flags: CommonFlags,
   io: CommandIo,
 ): Promise<void> {
-  const path = opsPath(rootPath, "auto_failover");
+  const access = markerAccess(opened);
   try {
-    const left = await readMarker({ zk, clock: cluster.clock, path });
+    const left = await readMarker(access);
     if (left === undefined) return;
     if (left.kind === "unreadable") {
       io.log.warn(
-        `an earlier run may have left auto_failover switched off: its marker in ZooKeeper (${safe(path)}) cannot be read`,
+        `an earlier run may have left auto_failover switched off: its marker in ZooKeeper (${safe(access.path)}) cannot be read`,
       );
       return;
     }
@@ -135,8 +117,8 @@ export async function reportLeftover(
       return;
     }
     const run = safe(ownerText(left.owner));
-    const isLocked = (await zk.getData(opsPath(rootPath, "lock"))) !== undefined;
-    if (isLocked && !isGone(left.owner)) {
+    const lock = await opened.zk.getData(opsPath(opened.rootPath, "lock"));
+    if (lock !== undefined && !isGone(left.owner)) {
       io.log.info(`auto_failover is switched off by ${run}, which is in progress`);
       return;
     }

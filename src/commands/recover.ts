@@ -143,7 +143,7 @@ async function keepsOff(
   if (yes || noInput || !io.isInteractiveStdin) return false;
   const answer = await ask(
     [
-      `${counted(undecided, "partition")} left for you to decide. With auto_failover on, the nameserver decides by itself when annnnn`,
+      `${counted(undecided, "partition")} left for you to decide. With auto_failover on, the nameserver decides by itself when an`,
       "absent tablet returns: it can discard rows that only that tablet holds.",
       "Leave auto_failover off until no decision is open? [Y/n] ",
     ].join("\n"),

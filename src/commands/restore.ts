@@ -1,8 +1,7 @@
-import { commandPrinter } from "../cli/printed-command.js";
 import type { RestoreFlags } from "../cli/tool-specs.js";
 import { EXIT } from "../exit-codes.js";
 import { readMarker } from "../run/marker.js";
-import { ownerText, thisProcess } from "../run/owner.js";
+import { ownerText } from "../run/owner.js";
 import { type Leftover, markerAccess, settleLeftover } from "../run/take-over.js";
 import { jsonText, safe } from "../util/text.js";
 import { changingRun } from "./changing-run.js";
@@ -23,7 +22,7 @@ export async function run(flags: RestoreFlags, io: CommandIo): Promise<number> {
   const { waitLockMs } = flags;
   if (flags.dryRun) return showOnly(flags, io);
   return changingRun({ ...flags, timeoutMs: 0 }, io, TYPED, async ({ opened, ...of }) => {
-    const parts = runParts(opened, flags, io, { waitLockMs, ...of });
+    const parts = runParts(opened, flags, { waitLockMs, stopSignal: io.signal, ...of });
     const left = await settleLeftover(parts, "all");
     if (left.kind === "busy") throw left.error;
     return printResult(left, flags, io);
@@ -32,12 +31,11 @@ export async function run(flags: RestoreFlags, io: CommandIo): Promise<number> {
 
 /** Prints which value would be restored. */
 async function showOnly(flags: RestoreFlags, io: CommandIo): Promise<number> {
-  const owner = thisProcess(commandPrinter(flags)(TYPED));
   const left = await withClusterAndProgress(
     flags,
     io,
     "restore",
-    (opened) => readMarker(markerAccess(runParts(opened, flags, io, { owner }))),
+    (opened) => readMarker(markerAccess(opened)),
     { endsCallsOnSignal: true },
   );
   const marker = left?.kind === "marker" ? left : undefined;

@@ -116,7 +116,7 @@ async function reconnecting<Observed>(
   const { flags, io } = watch;
   for (;;) {
     try {
-      const use = (_cluster: unknown, opened: OpenedCluster) => again(watch, screen, opened, quit);
+      const use = (opened: OpenedCluster) => again(watch, screen, opened, quit);
       if (await withCluster(flags, io, use, watch.connecting)) return;
     } catch (thrown) {
       io.signal.throwIfAborted();

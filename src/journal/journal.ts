@@ -24,7 +24,7 @@ import { type RunSummary, readRunSummary, writeRunSummary } from "./zk-history.j
 
 // How a command keeps a journal:
 //
-//   const journal = await keepJournal(flags, io, { command, id: owner.runId, zk });
+//   const journal = await openJournal({ command, id: owner.runId, zk, ... });
 //   withRun({ cluster: watchMutations(cluster, journal.hooks), ... }) // includes the guard's calls
 //   onEvent: (event) => { progress.onEvent(event); journal.onEvent(event); }
 //   await journal.finish({ exitCode });      // on every exit path, before ZooKeeper is closed

@@ -65,7 +65,7 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
   const flags = flagsOf(options);
   const onWarning = options.onWarning ?? (() => {});
   const { signal } = options;
-  const opened = await openCluster(openOptions(flags, { onNote: onWarning, connecting: signal }));
+  const opened = await openCluster(openOptions(flags, { onNote: onWarning, signal }));
   const connection: Connection = {
     zkCluster: flags.zkCluster,
     zkRootPath: opened.rootPath,

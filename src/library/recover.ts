@@ -1,6 +1,7 @@
 import { commandPrinter, commandWords } from "../cli/printed-command.js";
 import { recoverDataSpecs } from "../cli/recovery-specs.js";
 import { defaultOf } from "../cli/spec.js";
+import { runParts } from "../commands/protect.js";
 import type { Selection } from "../diagnosis/selection.js";
 import { messageOf, OpsError } from "../errors.js";
 import { type Progress, type RecoverResult, recoverData } from "../execution/recover.js";
@@ -16,7 +17,6 @@ import { newIdentities } from "../observe/identified-cluster.js";
 import type { RecoveryPlan } from "../planning/recovery-plan.js";
 import { isAllHealthy } from "../report/recovery-report.js";
 import { type RunOwner, thisProcess } from "../run/owner.js";
-import type { RunParts } from "../run/take-over.js";
 import { watchMutations } from "../run/watch-mutations.js";
 import { withRun } from "../run/with-run.js";
 import type { Limits } from "../steps/step-context.js";
@@ -136,20 +136,10 @@ async function lockedRecovery(
   const knownOffsetsStore = knownOffsetsStoreOf(connection, onEvent);
   const identities = newIdentities();
   let earlier: Progress | undefined;
-  const parts: RunParts = {
-    cluster: watchMutations(opened.cluster, journal.hooks),
-    zk: opened.zk,
-    rootPath: opened.rootPath,
-    owner,
-    sessionTimeoutMs: flags.zkSessionTimeoutMs,
-    waitLockMs: options.waitLockMs ?? 0,
-    keepsOff: options.keepOff ?? false,
-    signal,
-    stopSignal: signal,
-    onEvent,
-    print,
-  };
-  return withRun(parts, async (attempt) => {
+  const { waitLockMs = 0, keepOff: keepsOff = false } = options;
+  const own = { owner, signal, stopSignal: signal, onEvent, waitLockMs, keepsOff };
+  const watched = { ...opened, cluster: watchMutations(opened.cluster, journal.hooks) };
+  return withRun(runParts(watched, flags, own), async (attempt) => {
     const result = await recoverData(attempt.cluster, {
       ...options,
       command: typed.cmd,

@@ -32,7 +32,11 @@ export interface RunParts {
 }
 
 /** The access to a cluster's marker of auto_failover. */
-export function markerAccess({ zk, cluster, rootPath }: RunParts): MarkerAccess {
+export function markerAccess({
+  zk,
+  cluster,
+  rootPath,
+}: Pick<RunParts, "zk" | "cluster" | "rootPath">): MarkerAccess {
   return { zk, clock: cluster.clock, path: opsPath(rootPath, "auto_failover") };
 }
 

@@ -41,7 +41,7 @@ export async function openTyped(options: OpenOptions): Promise<OpenedCluster> {
   return { cluster: { ...tool.cluster, close }, zk: tool.zk, rootPath: world.model.root };
 }
 
-/** Replaces `keepJournal`, so that no file is written. */
+/** Replaces `openJournal`, so that no file is written. */
 export async function keepNoJournal(): Promise<Journal> {
   return {
     id: "simulated",
