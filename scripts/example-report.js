@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { reportAssets } from "../dist/commands/report-assets.js";
+import { reportAssets } from "../dist/commands/report-file.js";
 import { reportHtml } from "../dist/report/html.js";
 import { reportMarkdown } from "../dist/report/markdown.js";
 import { startSandbox } from "../dist/sandbox/start.js";

@@ -1,9 +1,9 @@
-import { commandPrinter } from "./cli/printed-command.js";
-import { gatherFacts } from "./commands/inspect-facts.js";
+import { inspectOnce } from "./commands/inspect-facts.js";
+import { knownOffsetsStore } from "./commands/protect.js";
 import { problemsOf, type Selection, selected } from "./diagnosis/selection.js";
 import { observeAndPlan } from "./execution/observe-and-plan.js";
-import { type Inspection, inspectFacts } from "./inspect/inspection.js";
-import { type Connection, knownOffsetsStoreOf, partsOf } from "./library/connection.js";
+import type { Inspection } from "./inspect/inspection.js";
+import { type Connection, partsOf } from "./library/connection.js";
 import type { PlanOptions } from "./library/recover.js";
 import { withSignal } from "./library/signal.js";
 import type { ClusterState, Endpoint } from "./model/cluster-state.js";
@@ -12,7 +12,6 @@ import type { Problem } from "./model/problem.js";
 import { observe as observeCluster } from "./observe/cluster.js";
 import { identifiedCluster } from "./observe/identified-cluster.js";
 import type { RecoveryPlan } from "./planning/recovery-plan.js";
-import { inTurns } from "./util/yielding.js";
 
 // The entry point of the package. docs/api.md is generated from the docstrings of these exports. Everything
 // else may change without notice.
@@ -88,10 +87,14 @@ export async function observe(
   connection: Connection,
   { lost, signal }: ObserveOptions = {},
 ): Promise<ClusterState> {
-  const { opened } = partsOf(connection);
-  const knownOffsetsStore = knownOffsetsStoreOf(connection);
+  const { opened, onEvent } = partsOf(connection);
+  const store = knownOffsetsStore(opened, onEvent);
   return withSignal(signal, (ended) =>
-    observeCluster(identifiedCluster(opened.cluster), { lost, knownOffsetsStore, signal: ended }),
+    observeCluster(identifiedCluster(opened.cluster), {
+      lost,
+      knownOffsetsStore: store,
+      signal: ended,
+    }),
   );
 }
 
@@ -134,23 +137,17 @@ export interface InspectOptions extends ObserveOptions {
  */
 export async function inspect(
   connection: Connection,
-  { db, table, maxLag, lost, signal }: InspectOptions = {},
+  { db, table, maxLag = MAX_LAG, lost, signal }: InspectOptions = {},
 ): Promise<Inspection> {
-  const { opened, flags } = partsOf(connection);
-  const facts = await withSignal(signal, (ended) =>
-    gatherFacts({
-      ...opened,
-      zkHosts: flags.zkCluster,
-      db,
-      table,
-      maxLag: maxLag ?? MAX_LAG,
-      lost: [...(lost ?? [])],
-      knownOffsetsStore: knownOffsetsStoreOf(connection),
-      signal: ended,
-      print: commandPrinter(flags),
-    }),
+  const { opened, flags, onEvent } = partsOf(connection);
+  const { inspection } = await withSignal(signal, (ended) =>
+    inspectOnce(
+      opened,
+      { ...flags, db, table, lost: [...(lost ?? [])] },
+      { maxLag, signal: ended, onEvent },
+    ),
   );
-  return inTurns(inspectFacts(facts));
+  return inspection;
 }
 
 /**
@@ -163,10 +160,14 @@ export async function plan(
   connection: Connection,
   options: PlanOptions = {},
 ): Promise<RecoveryPlan> {
-  const { opened } = partsOf(connection);
-  const knownOffsetsStore = knownOffsetsStoreOf(connection);
+  const { opened, onEvent } = partsOf(connection);
+  const store = knownOffsetsStore(opened, onEvent);
   const observed = await withSignal(options.signal, (signal) =>
-    observeAndPlan(identifiedCluster(opened.cluster), { ...options, knownOffsetsStore, signal }),
+    observeAndPlan(identifiedCluster(opened.cluster), {
+      ...options,
+      knownOffsetsStore: store,
+      signal,
+    }),
   );
   return observed.plan;
 }

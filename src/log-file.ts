@@ -4,11 +4,10 @@ import { createLogger, format, transports } from "winston";
 import type { LogLevel } from "./cli/common-specs.js";
 import { realClock } from "./cluster/real-clock.js";
 import { messageOf } from "./errors.js";
-import type { LogFields, LogFile } from "./log.js";
+import { LEVELS, type LogFields, type LogFile } from "./log.js";
 import { jsonText, safe } from "./util/text.js";
 import { within } from "./util/within.js";
 
-const LEVELS = { error: 0, warn: 1, info: 2, debug: 3 };
 /** Limit in milliseconds for closing. */
 const CLOSE_MS = 2_000;
 

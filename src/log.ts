@@ -41,7 +41,8 @@ export interface LogOptions {
   readonly file: LogFile | undefined;
 }
 
-const LEVELS = { error: 0, warn: 1, info: 2, debug: 3 };
+/** The severity of each level; a higher number is less severe. */
+export const LEVELS = { error: 0, warn: 1, info: 2, debug: 3 };
 
 /** Opens a log. Lines for the terminal are written at once. */
 export function openLog({ level, write, file }: LogOptions): OpenLog {

@@ -61,7 +61,7 @@ function importsOf({ stderr }: RunResult): { packages: Set<string>; own: string[
 }
 
 /** Files of the bundle that only some commands need: packages, and the commands themselves. */
-const HEAVY = /^bundle\/(grpc|zookeeper|log-file|log|recoverdata|confget|protect|open|sandbox)-/;
+const HEAVY = /^bundle\/(grpc|zookeeper|log-file|log|recoverdata|confget|protect|connect|sandbox)-/;
 
 describe.concurrent("help and version", () => {
   it("--help shows the commands by task, then ten lines of examples, on stdout, and nothing else", async () => {
@@ -128,7 +128,7 @@ describe.concurrent("help and version", () => {
       importsOf(await runBin([...args, ...more], { nodeArgs: traceImports })).own.flatMap(
         (path) => HEAVY.exec(path)?.[1] ?? [],
       );
-    const needed = ["confget", "grpc", "log", "open", "protect", "zookeeper"];
+    const needed = ["confget", "connect", "grpc", "log", "protect", "zookeeper"];
     expect([...new Set(await loaded([]))].sort()).toEqual(needed);
     expect(await loaded(["--log_file=/dev/null"])).toContain("log-file");
   });

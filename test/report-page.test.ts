@@ -1,7 +1,7 @@
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, type TestContext, test } from "vitest";
 import { CHROMIUM_MISSING } from "../scripts/chromium-path.js";
-import { reportAssets } from "../src/commands/report-assets.js";
+import { reportAssets } from "../src/commands/report-file.js";
 import type { ReportDocument } from "../src/report/document.js";
 import { reportHtml } from "../src/report/html.js";
 import { startBrowser, type TestBrowser } from "./helpers/browser.js";

@@ -5,7 +5,7 @@ import { usageError } from "../errors.js";
 import { checkDocument, type DocumentKind } from "../util/document.js";
 import { safe } from "../util/text.js";
 import { readUserFile } from "../util/user-file.js";
-import { type CommandLine, type Environment, type Settings, variableOf } from "./flag-parse.js";
+import { type CommandLine, type Environment, givenText, type Settings } from "./flag-parse.js";
 import { shown } from "./flag-values.js";
 import { readOpenmldbHome } from "./openmldb-conf.js";
 
@@ -64,9 +64,9 @@ function defaultConfigFile(environment: Environment): string {
  * @throws OpsError `usage` if a file cannot be read, is invalid, or has no such cluster.
  */
 export function readSettings(line: CommandLine, environment: Environment): Settings {
-  const given = (name: string) =>
-    line.flags.get(name)?.[0] ?? (environment[variableOf(name)] || undefined);
-  const [cluster, config, home] = ["cluster", "config", "openmldb_home"].map(given);
+  const [cluster, config, home] = ["cluster", "config", "openmldb_home"].map((name) =>
+    givenText(name, line, environment),
+  );
   // JSON given by mistake can contain a secret, so it is not echoed.
   if (config?.trimStart().startsWith("{") === true) {
     throw usageError(
@@ -127,7 +127,7 @@ export function overridesCluster(
   settings: Settings,
 ): boolean {
   return ["zk_cluster", "zk_root_path"].some((name) => {
-    const given = line.flags.get(name)?.[0] ?? (environment[variableOf(name)] || undefined);
+    const given = givenText(name, line, environment);
     return given !== undefined && given !== settings.get(name)?.text;
   });
 }

@@ -1,28 +1,18 @@
 import { parseRootPath } from "../cluster/topology.js";
-import { type Loss, lossOfFlagValue } from "../model/loss.js";
-import {
-  type PartitionRef,
-  parsePartitionName,
-  readingsOf,
-  splitNames,
-} from "../model/partition-name.js";
-import { partitionName } from "../model/partition-view.js";
-import { shellWord } from "../util/text.js";
 import {
   anyText,
   appendableFile,
-  badValue,
   byteSize,
   choice,
   databaseOfTable,
   duration,
   integer,
+  integerOrAll,
   oneEndpoint,
+  partitionNames,
   passwordInFile,
   readableFile,
   replaceableFile,
-  shown,
-  type ValueParser,
   zkServers,
 } from "./flag-values.js";
 import { type FlagsOf, many, noVariable, optional, required, toggle, withDefault } from "./spec.js";
@@ -171,28 +161,6 @@ export const oneTablet = noVariable(
   required(["endpoint", "ENDPOINT", "the tablet"], oneEndpoint, "--endpoint=127.0.0.1:10921"),
 );
 
-/** Partitions by full name, such as `db1.t1:0`; see `tableName` for names that are not plain. */
-const partitionNames: ValueParser<readonly PartitionRef[]> = (text, where) =>
-  splitNames(text).map((name) => onePartition(name, where));
-
-/** Parses the full name of one partition. @throws OpsError `usage`, with the possible meanings. */
-function onePartition(name: string, where: string): PartitionRef {
-  const ref = parsePartitionName(name);
-  if (ref !== undefined) return ref;
-  const meant = readingsOf(name).map((one) => shellWord(partitionName(one)));
-  throw badValue(
-    where,
-    `"${shown(name)}" is not the name of one partition, such as db1.t1:0`,
-    meant.length === 0
-      ? "put a name with other characters than letters, digits, _ and - in back quotes, as in 'db1.`my table`:0'"
-      : `which one is meant? ${meant.join(" or ")}`,
-  );
-}
-
-/** Partitions by full name, or the accepted loss with lost tablets, such as `lost=3..12`. */
-export const partitionsOrLoss: ValueParser<readonly (PartitionRef | Loss)[]> = (text, where) =>
-  splitNames(text).map((name) => lossOfFlagValue(name) ?? onePartition(name, where));
-
 /** Flags of every command that writes or reads journals of runs. */
 export const stateSpecs = {
   /** Folder of the journals; undefined for the default, see `defaultStateDir`. */
@@ -213,6 +181,35 @@ export const lockSpecs = {
     duration(0, LONGEST),
     "0",
   ),
+};
+
+/** Flags of commands that can wait for tablets. */
+export const waitSpecs = {
+  /** Number of tablets of the record that must be registered before the command starts; undefined: no wait. */
+  waitTablets: optional(
+    ["wait_tablets", "N|all", "start when that many tablets of the record are registered"],
+    integerOrAll(1, 10_000),
+  ),
+  waitTimeoutMs: withDefault(
+    ["wait_timeout", "TIME", "how long to wait for --wait_tablets"],
+    duration(0, LONGEST),
+    "5m",
+  ),
+};
+
+/** Flags of commands that can wait for tablets. */
+export type WaitFlags = FlagsOf<typeof waitSpecs>;
+
+/** The flag of commands that can repeat their observation. */
+export const watchSpecs = {
+  /** Pause between two observations in milliseconds; undefined: observe once. */
+  watchMs: {
+    ...optional(
+      ["watch", "TIME", "repeat at that interval (2s), until q, Ctrl-C or a signal"],
+      duration(100, LONGEST),
+    ),
+    bareText: "2s",
+  },
 };
 
 /**

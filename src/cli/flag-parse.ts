@@ -114,6 +114,15 @@ export function variableOf(flagName: string): string {
   return VARIABLE_PREFIX + flagName.toUpperCase();
 }
 
+/** The text given for a flag on the command line, else in the environment; undefined if there is none. */
+export function givenText(
+  name: string,
+  line: CommandLine,
+  environment: Environment,
+): string | undefined {
+  return line.flags.get(name)?.[0] ?? (environment[variableOf(name)] || undefined);
+}
+
 /**
  * Reads the flags of one command: from positional words and the command line, else from the environment, else from
  * files, else the defaults. An empty variable counts as not set.

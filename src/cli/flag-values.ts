@@ -1,8 +1,16 @@
 import { hostPortText, parseZkHosts } from "../cluster/zookeeper-hosts.js";
 import { type OpsError, usageError } from "../errors.js";
+import { type Loss, lossOfFlagValue } from "../model/loss.js";
+import {
+  type PartitionRef,
+  parsePartitionName,
+  readingsOf,
+  splitNames,
+} from "../model/partition-name.js";
+import { partitionName } from "../model/partition-view.js";
 import type { PidList } from "../model/step.js";
 import { isSecretName, MASK } from "../util/secret-name.js";
-import { clipped, safe } from "../util/text.js";
+import { clipped, safe, shellWord } from "../util/text.js";
 import {
   assertAppendable,
   assertReplaceable,
@@ -194,6 +202,28 @@ export const pidList: ValueParser<PidList> = (text, where) => {
   }
   return pids;
 };
+
+/** Partitions by full name, such as `db1.t1:0`; see `tableName` for names that are not plain. */
+export const partitionNames: ValueParser<readonly PartitionRef[]> = (text, where) =>
+  splitNames(text).map((name) => onePartition(name, where));
+
+/** Parses the full name of one partition. @throws OpsError `usage`, with the possible meanings. */
+function onePartition(name: string, where: string): PartitionRef {
+  const ref = parsePartitionName(name);
+  if (ref !== undefined) return ref;
+  const meant = readingsOf(name).map((one) => shellWord(partitionName(one)));
+  throw badValue(
+    where,
+    `"${shown(name)}" is not the name of one partition, such as db1.t1:0`,
+    meant.length === 0
+      ? "put a name with other characters than letters, digits, _ and - in back quotes, as in 'db1.`my table`:0'"
+      : `which one is meant? ${meant.join(" or ")}`,
+  );
+}
+
+/** Partitions by full name, or the accepted loss with lost tablets, such as `lost=3..12`. */
+export const partitionsOrLoss: ValueParser<readonly (PartitionRef | Loss)[]> = (text, where) =>
+  splitNames(text).map((name) => lossOfFlagValue(name) ?? onePartition(name, where));
 
 /** The endpoint or server name of one tablet. */
 export const oneEndpoint: ValueParser<string> = (text, where) => {

@@ -7,6 +7,7 @@ import { COMMANDS } from "./command-table.js";
 import {
   type CommandLine,
   type Environment,
+  givenText,
   splitCommandLine,
   VARIABLE_PREFIX,
   variableOf,
@@ -229,8 +230,7 @@ export function notesOn(line: CommandLine, environment: Environment): string[] {
 const READABLE_BY_OTHERS = 0o044;
 
 function passwordFileNotes(line: CommandLine, environment: Environment): string[] {
-  const given = line.flags.get("password_file")?.[0];
-  const path = given ?? environment[variableOf("password_file")] ?? "";
+  const path = givenText("password_file", line, environment) ?? "";
   const stats = statSync(path, { throwIfNoEntry: false });
   if (!stats?.isFile() || (stats.mode & READABLE_BY_OTHERS) === 0) return [];
   return [`other users can read the password file: chmod 600 ${shellWord(path)}`];

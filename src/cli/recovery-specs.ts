@@ -9,22 +9,23 @@ import {
   onlyDb,
   operateSpecs,
   outputSpecs,
-  partitionsOrLoss,
   planSpecs,
   stateSpecs,
+  waitSpecs,
+  watchSpecs,
 } from "./common-specs.js";
 import {
   anyText,
   integer,
   listOf,
   oneEndpoint,
+  partitionsOrLoss,
   pidList,
   readableFile,
   replaceableFile,
 } from "./flag-values.js";
 import { type FlagsOf, many, noVariable, optional, required, toggle, withDefault } from "./spec.js";
 import { healthSpecs } from "./verify-specs.js";
-import { waitSpecs, watchSpecs } from "./wait-specs.js";
 
 /** `--lost`: tablets that the operator declares lost. */
 const lostTablets = noVariable(

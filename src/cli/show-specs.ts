@@ -1,7 +1,7 @@
 import { usageError } from "../errors.js";
 import { OP_WORDS } from "../show/op-words.js";
 import { nearest } from "../util/nearest.js";
-import { commonSpecs, LONGEST, onlyDb } from "./common-specs.js";
+import { commonSpecs, LONGEST, onlyDb, watchSpecs } from "./common-specs.js";
 import {
   anyText,
   badValue,
@@ -13,7 +13,6 @@ import {
   type ValueParser,
 } from "./flag-values.js";
 import { type FlagsOf, many, noVariable, optional, required, toggle, withDefault } from "./spec.js";
-import { watchSpecs } from "./wait-specs.js";
 
 /** The largest tid or pid: unsigned 32 bits on the wire. */
 const MAX_UINT32 = 4_294_967_295;

@@ -1,9 +1,8 @@
 import { usageError } from "../errors.js";
 import type { Sample } from "../model/rows.js";
-import { commonSpecs, onlyDb, outputSpecs, stateSpecs } from "./common-specs.js";
+import { commonSpecs, onlyDb, outputSpecs, stateSpecs, waitSpecs } from "./common-specs.js";
 import { anyText, badValue, integer, pidList, type ValueParser } from "./flag-values.js";
 import { type FlagsOf, noVariable, optional, toggle, withDefault } from "./spec.js";
-import { waitSpecs } from "./wait-specs.js";
 
 /** Flags of `inspect` and `verify`. */
 export const healthSpecs = {

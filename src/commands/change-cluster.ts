@@ -3,7 +3,6 @@ import { commandWords } from "../cli/printed-command.js";
 import type { Cluster } from "../cluster/cluster.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { EXIT } from "../exit-codes.js";
-import type { OnEvent } from "../model/outcome.js";
 import type { ToolCommand } from "../model/tool-command.js";
 import { planText } from "../planning/plan-text.js";
 import { type Plan, sizeOf } from "../planning/recovery-plan.js";
@@ -29,20 +28,18 @@ const SCHEMA_VERSION = 1;
 export interface PlannedChange<End> {
   /** The command as it was typed. */
   readonly typed: ToolCommand;
+  /** Runs before the plan is made or the lock is taken; optional. Changes nothing. */
+  readonly before?: (cluster: Cluster, on: Observing) => Promise<void>;
   /**
    * Plans, and changes nothing. With `--apply` it checks that the cluster still matches that plan.
    *
-   * @param onEvent Receives the progress.
    * @returns The plan, and fields that the JSON document has in addition to the saved plan.
    * @throws OpsError `plan-stale`, `refused`, or as an observation does.
    */
   plan(
-    cluster: Cluster,
     opened: OpenedCluster,
-    onEvent: OnEvent,
+    on: Observing,
   ): Promise<{ readonly plan: Plan; readonly json?: object }>;
-  /** Runs before the lock is taken; optional. */
-  readonly before?: (run: ChangingRun) => Promise<void>;
   /** One attempt under the lock; after the lock was lost, a later one continues. */
   attempt(attempt: Attempt, run: ChangingRun): Promise<End>;
   /** Runs after the lock was released, before the result is printed; optional. */
@@ -57,6 +54,9 @@ export interface PlannedChange<End> {
    */
   printResult(end: End): number | Promise<number>;
 }
+
+/** The signal that ends an observation, and the receiver of its progress. */
+type Observing = Pick<ChangingRun, "signal" | "onEvent">;
 
 /**
  * Runs a command that changes the cluster. With `--dry_run` or `--plan_out` it only shows the plan. Otherwise it
@@ -75,7 +75,7 @@ export function changeCluster<End>(
 ): Promise<number> {
   if (isPlanOnly(flags)) return showPlan(flags, io, given, change);
   return changingRun(flags, io, change.typed, async (run) => {
-    await change.before?.(run);
+    await change.before?.(run.opened.cluster, run);
     const end = await underLock(run, flags, io, (attempt) => change.attempt(attempt, run));
     await change.after?.(end, run);
     const rows = change.rows(end);
@@ -91,16 +91,17 @@ async function showPlan<End>(
   flags: ChangeFlags,
   io: CommandIo,
   given: SavedPlan | undefined,
-  { typed, plan }: PlannedChange<End>,
+  { typed, before, plan }: PlannedChange<End>,
 ): Promise<number> {
-  const { fresh, json } = await withClusterAndProgress(
+  const { signal } = io;
+  const { plan: fresh, json } = await withClusterAndProgress(
     flags,
     io,
     typed.cmd,
     async (opened, { onEvent }) => {
       await reportLeftover(opened, flags, io);
-      const { plan: fresh, json } = await plan(opened.cluster, opened, onEvent);
-      return { fresh, json };
+      await before?.(opened.cluster, { signal, onEvent });
+      return await plan(opened, { signal, onEvent });
     },
     { endsCallsOnSignal: true },
   );

@@ -1,7 +1,7 @@
 import type { GlobalFlags } from "../cli/common-specs.js";
 import { EXIT } from "../exit-codes.js";
-import { maxOf } from "../util/extremes.js";
-import { jsonText, safe } from "../util/text.js";
+import { table } from "../util/table.js";
+import { jsonText } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 
 const SCHEMA_VERSION = 1;
@@ -27,15 +27,8 @@ export function run({ rows, output }: ConfigFlags, io: CommandIo): Promise<numbe
     io.stdout.write(`${jsonText({ ...head, settings: rows }, 2)}\n`);
     return Promise.resolve(EXIT.ok);
   }
-  const table = [
-    ["setting", "value", "source"],
-    ...rows.map(({ name, value, source }) => [name, safe(value ?? "-"), safe(source)]),
-  ];
-  const widthOf = (column: number) => maxOf(table.map((row) => row[column]?.length ?? 0));
-  const widths = [widthOf(0), widthOf(1)];
-  for (const row of table) {
-    const cells = row.map((cell, column) => cell.padEnd(widths[column] ?? 0));
-    io.stdout.write(`${cells.join("  ").trimEnd()}\n`);
-  }
+  const titles = ["setting", "value", "source"].map((title) => ({ title }));
+  const cells = rows.map(({ name, value, source }) => [name, value ?? "-", source]);
+  io.stdout.write(table(titles, cells, io.hasColor));
   return Promise.resolve(EXIT.ok);
 }

@@ -122,7 +122,7 @@ export async function resumableDeepVerify(
     onEvent,
   }: { readonly flags: VerifyFlags; readonly io: CommandIo; readonly onEvent: OnEvent },
 ): Promise<RowsReport> {
-  const store = tolerantStore(flags, io);
+  const store = storeOf(flags, io);
   const known = flags.resume ? resumed(subject.views, store, io) : new Map();
   store.begin([...known.values()]);
   let compared = known.size;
@@ -148,34 +148,15 @@ export async function resumableDeepVerify(
   }
 }
 
-/** A store whose write errors become one warning. */
-function tolerantStore(flags: VerifyFlags, io: CommandIo): RowsStore {
+function storeOf(flags: VerifyFlags, io: CommandIo): RowsStore {
   const { zkCluster, zkRootPath, db = null, table = null, sample = null, showsKeys } = flags;
   const pids = flags.pids === undefined || flags.pids === "all" ? null : flags.pids;
-  const store = rowsStore(flags.stateDir ?? defaultStateDir(), {
-    cluster: { zkCluster, zkRootPath },
-    db,
-    table,
-    pids,
-    sample,
-    showsKeys,
-  });
-  let isBroken = false;
-  const guarded = (work: () => void) => {
-    if (isBroken) return;
-    try {
-      work();
-    } catch (error) {
-      isBroken = true;
-      io.log.warn(`--resume will not work: what was compared cannot be kept: ${messageOf(error)}`);
-    }
-  };
-  return {
-    read: store.read,
-    begin: (kept) => guarded(() => store.begin(kept)),
-    add: (one) => guarded(() => store.add(one)),
-    end: () => guarded(() => store.end()),
-  };
+  const cluster = { zkCluster, zkRootPath };
+  return rowsStore(
+    flags.stateDir ?? defaultStateDir(),
+    { cluster, db, table, pids, sample, showsKeys },
+    (why) => io.log.warn(`--resume will not work: what was compared cannot be kept: ${why}`),
+  );
 }
 
 function resumed(
@@ -242,11 +223,11 @@ function withNames(
   };
 }
 
-/** The result of comparing rows after a recovery. */
-export type DeepEnd =
-  | { readonly rows: RowsReport }
-  /** The error that ended it early. */
-  | { readonly error: OpsError };
+/** The result of comparing rows after a recovery: the rows, or the error that ended it early. */
+export interface DeepEnd {
+  readonly rows?: RowsReport;
+  readonly error?: OpsError;
+}
 
 /** Compares the rows of the reported partitions with the defaults of `verify --deep`. Never throws an OpsError. */
 export async function deepAfterRecovery(
@@ -278,10 +259,15 @@ export async function deepAfterRecovery(
 }
 
 /** The exit code of a recovery combined with the result of comparing rows. */
-export function withDeepExit(exitCode: number, deep: DeepEnd | undefined): number {
-  if (deep === undefined || exitCode === EXIT.notRestored) return exitCode;
-  if ("error" in deep) return EXIT.partly;
-  const { different, notComparable } = rowsCounts(deep.rows);
+export function withDeepExit(exitCode: number, { rows, error }: DeepEnd = {}): number {
+  if (exitCode === EXIT.notRestored) return exitCode;
+  return error === undefined ? withRowsExit(exitCode, rows) : EXIT.partly;
+}
+
+/** The exit code of a command combined with the result of comparing rows, if there is one. */
+export function withRowsExit(exitCode: number, rows: RowsReport | undefined): number {
+  if (rows === undefined) return exitCode;
+  const { different, notComparable } = rowsCounts(rows);
   if (different > 0) return EXIT.unhealthy;
-  return notComparable > 0 ? EXIT.partly : exitCode;
+  return notComparable > 0 && exitCode === EXIT.ok ? EXIT.partly : exitCode;
 }

@@ -1,3 +1,4 @@
+import type { CommonFlags } from "../cli/common-specs.js";
 import { commandPrinter } from "../cli/printed-command.js";
 import type { InspectFlags } from "../cli/recovery-specs.js";
 import type { HealthFlags } from "../cli/verify-specs.js";
@@ -10,7 +11,6 @@ import {
   readStartups,
   readStoredTables,
 } from "../cluster/registrations.js";
-import type { ZooKeeper } from "../cluster/zookeeper.js";
 import { messageOf, OpsError } from "../errors.js";
 import { observeAndPlan } from "../execution/observe-and-plan.js";
 import { RULES } from "../execution/rules.js";
@@ -52,10 +52,7 @@ const DIAL_MS = 2_000;
 const WATCH_POLL_MS = 1_000;
 
 /** Options of {@link gatherFacts}. */
-export interface FactsOptions {
-  readonly cluster: Cluster;
-  readonly zk: ZooKeeper;
-  readonly rootPath: string;
+export interface FactsOptions extends OpenedCluster {
   /** Servers of ZooKeeper as `host:port`; if there are several, each is dialled. */
   readonly zkHosts: readonly string[];
   readonly db: string | undefined;
@@ -259,35 +256,37 @@ export interface MeasuredInspection {
   readonly effort: Effort;
 }
 
+/** The scope of an inspection, with the connection flags. */
+type InspectedFlags = CommonFlags &
+  Pick<HealthFlags, "db" | "table"> &
+  Partial<Pick<InspectFlags, "lost">>;
+
 /**
- * Inspects the cluster once, for `inspect` and `verify`.
+ * Inspects the cluster once, for `inspect`, `verify` and the library.
  *
  * @throws OpsError if the cluster cannot be observed, or if there is no such database or table.
  */
 export async function inspectOnce(
   opened: OpenedCluster,
-  flags: HealthFlags & Partial<Pick<InspectFlags, "lost">>,
-  {
-    maxLag,
-    signal,
-    onEvent,
-  }: { readonly maxLag: bigint; readonly signal: AbortSignal; readonly onEvent: OnEvent },
+  flags: InspectedFlags,
+  on: {
+    readonly maxLag: bigint;
+    readonly signal: AbortSignal;
+    readonly onEvent: OnEvent;
+  },
 ): Promise<MeasuredInspection> {
-  const { cluster, zk, rootPath } = opened;
+  const { cluster } = opened;
+  const { zkCluster: zkHosts, db, table, lost = [] } = flags;
   const began = cluster.clock.now();
   const callsBefore = cluster.callCount();
   const facts = await gatherFacts({
-    cluster,
-    zk,
-    rootPath,
-    zkHosts: flags.zkCluster,
-    db: flags.db,
-    table: flags.table,
-    maxLag,
-    ...(flags.lost === undefined ? {} : { lost: flags.lost }),
-    knownOffsetsStore: knownOffsetsStore(opened, onEvent),
-    signal,
-    onEvent,
+    ...opened,
+    ...on,
+    zkHosts,
+    db,
+    table,
+    lost,
+    knownOffsetsStore: knownOffsetsStore(opened, on.onEvent),
     print: commandPrinter(flags),
   });
   const inspection = await inTurns(inspectFacts(facts));

@@ -3,7 +3,6 @@ import { EXIT } from "../exit-codes.js";
 import { inspectionJson } from "../inspect/json-report.js";
 import { inspectionRows } from "../inspect/report-rows.js";
 import { inspectionScreen } from "../inspect/text-overview.js";
-import { FRAME_MARGIN } from "../show/frame.js";
 import { jsonPieces } from "../util/text.js";
 import { inTurns } from "../util/yielding.js";
 import type { CommandIo } from "./command.js";
@@ -12,7 +11,7 @@ import { settleFirst } from "./protect.js";
 import { type RunOutputs, withOutputs } from "./run-outputs.js";
 import { waitForTablets } from "./wait-tablets.js";
 import { observeOrWatch, type WatchScreen } from "./watch.js";
-import { ended, print } from "./write.js";
+import { ended, print, tableScreen } from "./write.js";
 
 /**
  * Inspects the cluster and prints all problems with advice. Changes nothing, except that it restores auto_failover if
@@ -69,13 +68,7 @@ async function show(
     const indent = flags.watchMs === undefined ? 2 : 0;
     await print(io, ended(jsonPieces(inspectionJson(inspection, effort, exitCode), indent)));
   } else {
-    const screen = {
-      hasColor: io.hasColor,
-      columns: io.isInteractiveStdout
-        ? io.columns - (watch === undefined ? 0 : FRAME_MARGIN)
-        : Number.POSITIVE_INFINITY,
-      rows: io.isInteractiveStdout ? io.rows : Number.POSITIVE_INFINITY,
-    };
+    const screen = tableScreen(flags, io, watch?.margin);
     const isDetailed = flags.isVerbose || flags.table !== undefined;
     const lines = await inTurns(inspectionScreen(inspection, effort, screen, isDetailed));
     if (watch === undefined) io.stdout.write(`${lines.join("\n")}\n`);

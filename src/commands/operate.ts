@@ -45,13 +45,13 @@ export async function operate(
   let areNotesKnown = false;
   return changeCluster<OperationReport>(flags, io, given, {
     typed,
-    async plan(cluster, opened, onEvent) {
-      const store = knownOffsetsStore(opened, onEvent);
+    async plan(opened, { signal, onEvent }) {
+      const { cluster } = opened;
       onEvent({ kind: "phase", phase: "looking" });
       const state = await observe(identifiedCluster(cluster), {
-        signal: io.signal,
+        signal,
         onEvent,
-        knownOffsetsStore: store,
+        knownOffsetsStore: knownOffsetsStore(opened, onEvent),
       });
       const made = operation.plan(state);
       const now = new Date(cluster.clock.wallTime()).toISOString();

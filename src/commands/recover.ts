@@ -5,7 +5,6 @@ import { type Progress, type RecoverResult, recoverData } from "../execution/rec
 import { EXIT } from "../exit-codes.js";
 import { counted } from "../model/counted.js";
 import type { RunReport } from "../model/report.js";
-import type { RowsReport } from "../model/rows.js";
 import { type RecoverCommand, recoverAgain } from "../model/tool-command.js";
 import type { Lines } from "../model/work.js";
 import { newIdentities } from "../observe/identified-cluster.js";
@@ -24,7 +23,15 @@ import { type DeepEnd, deepAfterRecovery, withDeepExit } from "./deep-verify.js"
 import { operate } from "./operate.js";
 import { isPlanOnly } from "./plan-store.js";
 import { knownOffsetsStore, printNotRestored, restoreCommand } from "./protect.js";
-import { planOptions, planRecovery, type Recovery, readPlan } from "./recovery-options.js";
+import {
+  confirmPlan,
+  planRecovery,
+  type Recovery,
+  type RecoveryFlags,
+  readChoices,
+  readPlan,
+  warnOfEmptyDecisions,
+} from "./recovery-options.js";
 import { waitForTablets } from "./wait-tablets.js";
 import { ended, lined, print, writeToDisk } from "./write.js";
 
@@ -62,9 +69,6 @@ export const recoverTableCommand: Command<RecoverTableFlags> = {
 
 type Recovered = Extract<RecoverResult, { report: unknown }>;
 
-/** The flags that both recovery commands have. */
-type RecoveryFlags = Omit<RecoverDataFlags, "db">;
-
 /**
  * Recovers the selected partitions in rounds (observe, plan, run), and prints one screen with the result; see
  * {@link changeCluster}.
@@ -74,6 +78,7 @@ type RecoveryFlags = Omit<RecoverDataFlags, "db">;
  */
 async function recover(flags: RecoveryFlags, io: CommandIo, recovery: Recovery): Promise<number> {
   const given = readPlan(flags, recovery);
+  const choices = readChoices(flags, recovery, given);
   const { typed } = recovery;
   const print = commandPrinter(flags);
   const identities = newIdentities();
@@ -81,15 +86,14 @@ async function recover(flags: RecoveryFlags, io: CommandIo, recovery: Recovery):
   let deep: DeepEnd | undefined;
   const exitCode = await changeCluster<RecoverResult>(flags, io, given, {
     typed,
-    plan: (cluster, opened, onEvent) =>
-      planRecovery(cluster, opened, { flags, signal: io.signal, onEvent, recovery, given }),
-    before: ({ opened, signal, onEvent }) =>
-      waitForTablets(opened.cluster, { flags, lost: flags.lost, onEvent, signal }),
+    before: (cluster, on) => waitForTablets(cluster, { flags, lost: flags.lost, ...on }),
+    plan: (opened, on) => planRecovery(opened, choices, on),
     async attempt({ cluster, signal, createGuard }, { opened, onEvent }) {
+      warnOfEmptyDecisions(choices, io);
       const ended = await recoverData(cluster, {
-        ...planOptions(flags, io, given),
+        ...choices,
+        review: (plan, ending) => confirmPlan(plan, { flags, io, signal: ending }),
         command: typed.cmd,
-        only: recovery.only,
         limits: flags,
         signal,
         onEvent,
@@ -111,7 +115,7 @@ async function recover(flags: RecoveryFlags, io: CommandIo, recovery: Recovery):
     },
     rows: (end) =>
       "report" in end
-        ? withRows(recoveryRows(end.report, restoreCommand(flags)), rowsOf(deep))
+        ? withRows(recoveryRows(end.report, restoreCommand(flags)), deep?.rows)
         : undefined,
     printResult: (end) =>
       "error" in end ? endEarly(end, flags, io, typed) : finish({ ...end, deep }, flags, io, typed),
@@ -153,10 +157,6 @@ async function keepsOff(
   return !/^\s*n(o)?\s*$/i.test(answer);
 }
 
-function rowsOf(deep: DeepEnd | undefined): RowsReport | undefined {
-  return deep !== undefined && "rows" in deep ? deep.rows : undefined;
-}
-
 async function finish(
   { report, deep }: Pick<Recovered, "report"> & { readonly deep: DeepEnd | undefined },
   flags: RecoveryFlags,
@@ -165,7 +165,7 @@ async function finish(
 ): Promise<number> {
   const { notRestored } = report.autoFailover;
   const verdict = isAllHealthy(report) ? EXIT.ok : EXIT.partly;
-  const rows = rowsOf(deep);
+  const rows = deep?.rows;
   const exitCode = withDeepExit(notRestored === undefined ? verdict : EXIT.notRestored, deep);
   const json = () => ended(reportJson(report, exitCode, rows && rowsJson(rows)));
   const isAtTerminal = io.isInteractiveStdout && io.isInteractiveStderr;
@@ -180,7 +180,7 @@ async function finish(
   if (notRestored !== undefined) printNotRestored(notRestored, flags, io);
   else warnOfOpenDecisions(report, flags, io, typed);
   // Signals and time limits have their own exit codes.
-  if (deep !== undefined && "error" in deep && isStop(deep.error)) throw deep.error;
+  if (isStop(deep?.error)) throw deep.error;
   return exitCode;
 }
 

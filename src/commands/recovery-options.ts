@@ -1,9 +1,12 @@
 import type { RecoverDataFlags } from "../cli/recovery-specs.js";
-import type { Cluster } from "../cluster/cluster.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import type { Selection } from "../diagnosis/selection.js";
 import { usageError } from "../errors.js";
-import { assertAsPlanned, observeAndPlan } from "../execution/observe-and-plan.js";
+import {
+  assertAsPlanned,
+  observeAndPlan,
+  type RecoverScope,
+} from "../execution/observe-and-plan.js";
 import type { RecoverOptions } from "../execution/recover.js";
 import { counted } from "../model/counted.js";
 import { isLoss } from "../model/loss.js";
@@ -11,7 +14,7 @@ import type { OnEvent } from "../model/outcome.js";
 import { partitionName } from "../model/partition-view.js";
 import type { RecoverCommand } from "../model/tool-command.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
-import { acceptedIn, type LeaderDecision } from "../planning/decisions.js";
+import { acceptedIn } from "../planning/decisions.js";
 import { questionText } from "../planning/plan-text.js";
 import { type RecoveryPlan, sizeOf } from "../planning/recovery-plan.js";
 import type { SavedPlan } from "../planning/saved-plan.js";
@@ -22,7 +25,6 @@ import type { CommandIo } from "./command.js";
 import { readDecisions } from "./decisions-file.js";
 import { isPlanOnly, readGivenPlan } from "./plan-store.js";
 import { knownOffsetsStore } from "./protect.js";
-import { waitForTablets } from "./wait-tablets.js";
 
 /** The requested recovery. */
 export interface Recovery {
@@ -31,23 +33,11 @@ export interface Recovery {
   readonly only: Selection;
 }
 
-/** The flags for planning. */
-type PlanningFlags = Omit<
-  RecoverDataFlags,
-  | "db"
-  | "concurrency"
-  | "loadsPerTablet"
-  | "opRetries"
-  | "opTimeoutMs"
-  | "stallTimeoutMs"
-  | "timeoutMs"
->;
+/** The flags that both recovery commands have. */
+export type RecoveryFlags = Omit<RecoverDataFlags, "db">;
 
-/** The options of a recovery that come from the plan flags. */
-export type PlanOptions = Pick<
-  RecoverOptions,
-  "method" | "accept" | "decisions" | "lost" | "acceptsLossOfLost" | "planned" | "review"
->;
+/** The scope of a recovery and the operator's choices, from the flags and the files that they name. */
+export type Choices = RecoverScope & Pick<RecoverOptions, "planned">;
 
 /**
  * Checks the combination of plan flags, and reads the plan to apply. Accesses files only.
@@ -55,7 +45,7 @@ export type PlanOptions = Pick<
  * @returns The plan of `--apply`; undefined without it.
  * @throws OpsError `usage`.
  */
-export function readPlan(flags: PlanningFlags, { typed, only }: Recovery): SavedPlan | undefined {
+export function readPlan(flags: RecoveryFlags, { typed, only }: Recovery): SavedPlan | undefined {
   if (flags.decisionsOut !== undefined && isPlanOnly(flags)) {
     throw usageError(
       "--decisions_out cannot be combined with --dry_run or --plan_out",
@@ -68,8 +58,6 @@ export function readPlan(flags: PlanningFlags, { typed, only }: Recovery): Saved
       "make the plan with --decisions",
     );
   }
-  // Read the file first, so that errors in it are reported before connecting.
-  decisionsOf(flags);
   const saved = readGivenPlan(flags, typed.cmd);
   if (saved === undefined) return undefined;
   const { apply } = flags;
@@ -92,96 +80,65 @@ export function readPlan(flags: PlanningFlags, { typed, only }: Recovery): Saved
 }
 
 /**
+ * Reads the choices of a recovery. Accesses files only.
+ *
+ * @param given The plan of `--apply`; undefined without it. Plans of other commands were refused before.
+ * @throws OpsError `usage` if the file of `--decisions` is invalid.
+ */
+export function readChoices(
+  flags: RecoveryFlags,
+  { only }: Recovery,
+  given: SavedPlan | undefined,
+): Choices {
+  const { method, acceptDataLoss, leader, zkRootPath } = flags;
+  const decisions =
+    flags.decisions === undefined ? undefined : readDecisions(flags.decisions, zkRootPath);
+  const named = acceptDataLoss
+    .flatMap((one) => (isLoss(one) ? [] : one))
+    .map((partition, index) => [partitionName(partition), leader[index] ?? ""] as const);
+  const plan = given?.plan;
+  return {
+    only,
+    method,
+    accept: new Map([...acceptedIn(decisions ?? []), ...named]),
+    decisions,
+    lost: new Set(flags.lost),
+    acceptsLossOfLost: acceptDataLoss.find(isLoss),
+    planned: plan?.method === undefined ? undefined : { ...plan, method: plan.method },
+  };
+}
+
+/** Warns if decisions of `--decisions` have no choice. */
+export function warnOfEmptyDecisions({ decisions = [] }: Choices, io: CommandIo): void {
+  const empty = decisions.filter((one) => one.choice === undefined).length;
+  if (empty === 0) return;
+  io.log.warn(`${counted(empty, "decision")} of --decisions without a choice: left open`);
+}
+
+/**
  * Observes the cluster and plans a recovery. Changes nothing in the cluster.
  *
  * @throws OpsError `plan-stale` if the cluster no longer matches the plan of `--apply`, and as `observeAndPlan` does.
  */
 export async function planRecovery(
-  cluster: Cluster,
   opened: OpenedCluster,
-  {
-    flags,
-    signal,
-    onEvent,
-    recovery,
-    given,
-  }: {
-    readonly flags: PlanningFlags;
-    readonly signal: AbortSignal;
-    /** Receives the progress. */
-    readonly onEvent: OnEvent;
-    readonly recovery: Recovery;
-    /** The plan of `--apply`; undefined without it. */
-    readonly given: SavedPlan | undefined;
-  },
+  choices: Choices,
+  { signal, onEvent }: { readonly signal: AbortSignal; readonly onEvent: OnEvent },
 ): Promise<{ readonly plan: RecoveryPlan }> {
-  await waitForTablets(cluster, { flags, lost: flags.lost, onEvent, signal });
-  const planned = recoveryPlanOf(given);
-  const found = await observeAndPlan(identifiedCluster(cluster), {
-    only: recovery.only,
-    method: flags.method,
-    accept: acceptOf(flags),
-    decisions: decisionsOf(flags),
-    ...lostOptions(flags),
-    planned,
+  const found = await observeAndPlan(identifiedCluster(opened.cluster), {
+    ...choices,
     knownOffsetsStore: knownOffsetsStore(opened, onEvent),
     signal,
     onEvent,
   });
-  if (planned !== undefined) assertAsPlanned(planned, found);
+  if (choices.planned !== undefined) assertAsPlanned(choices.planned, found);
   return found;
 }
 
-/** The recovery plan in a saved plan. Plans of other commands were refused before. */
-function recoveryPlanOf(given: SavedPlan | undefined): RecoveryPlan | undefined {
-  const plan = given?.plan;
-  return plan?.method === undefined ? undefined : { ...plan, method: plan.method };
-}
-
-/** Converts the plan flags to options of a recovery. */
-export function planOptions(
-  flags: PlanningFlags,
-  io: CommandIo,
-  given: SavedPlan | undefined,
-): PlanOptions {
-  const decisions = decisionsOf(flags);
-  const empty = decisions?.filter((one) => one.choice === undefined).length ?? 0;
-  if (empty > 0) {
-    io.log.warn(`${counted(empty, "decision")} of --decisions without a choice: left open`);
-  }
-  return {
-    method: flags.method,
-    accept: acceptOf(flags),
-    decisions,
-    ...lostOptions(flags),
-    planned: recoveryPlanOf(given),
-    review: (plan, signal) => confirm(plan, { flags, io, signal }),
-  };
-}
-
-/** The chosen leaders by partition, from `--decisions` and from `--accept_data_loss` paired with `--leader`. */
-function acceptOf(flags: PlanningFlags): Map<string, string> {
-  const partitions = flags.acceptDataLoss.flatMap((one) => (isLoss(one) ? [] : one));
-  const named = partitions.map(
-    (partition, index) => [partitionName(partition), flags.leader[index] ?? ""] as const,
-  );
-  return new Map([...acceptedIn(decisionsOf(flags) ?? []), ...named]);
-}
-
-/** The decisions of `--decisions`; undefined without it. */
-function decisionsOf({ decisions, zkRootPath }: PlanningFlags): LeaderDecision[] | undefined {
-  return decisions === undefined ? undefined : readDecisions(decisions, zkRootPath);
-}
-
-/** The lost tablets and the accepted loss. */
-function lostOptions(flags: PlanningFlags): Pick<PlanOptions, "lost" | "acceptsLossOfLost"> {
-  return { lost: new Set(flags.lost), acceptsLossOfLost: flags.acceptDataLoss.find(isLoss) };
-}
-
 /** Asks for confirmation if the plan changes the cluster; see {@link confirmed}. */
-async function confirm(
+export async function confirmPlan(
   plan: RecoveryPlan,
-  { flags, io, signal }: { flags: PlanningFlags; io: CommandIo; signal: AbortSignal },
+  { flags, io, signal }: { flags: RecoveryFlags; io: CommandIo; signal: AbortSignal },
 ): Promise<boolean> {
   if (flags.yes || (!io.isInteractiveStdin && !flags.noInput)) return false;
   const size = await inTurns(sizeOf(plan));

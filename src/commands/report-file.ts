@@ -1,16 +1,17 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { extname } from "node:path";
 import { commandText } from "../cli/printed-command.js";
 import { messageOf } from "../errors.js";
 import { redactArgs, redactFlags } from "../journal/redact.js";
 import { buildReport, type ReportParts } from "../report/build.js";
 import type { Parameter, ReportDocument, RunFacts } from "../report/document.js";
-import { reportHtml } from "../report/html.js";
+import { type PageAssets, reportHtml } from "../report/html.js";
 import { reportMarkdown } from "../report/markdown.js";
 import { processIdentity } from "../util/process-identity.js";
 import { replaceFile } from "../util/replace-file.js";
 import { jsonText, safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
-import { reportAssets } from "./report-assets.js";
 
 /** The parts of a report that this file fills in. */
 type Known = "run" | "parameters" | "beganMs";
@@ -58,6 +59,19 @@ function formatted(report: ReportDocument, path: string): string {
     default:
       return `${jsonText(report, 2)}\n`;
   }
+}
+
+const STYLES = ["colors", "page", "parts", "media"];
+
+/** Reads the style sheets and the script of HTML reports from the package. */
+export function reportAssets(): PageAssets {
+  const read = (name: string) =>
+    readFileSync(new URL(`../../assets/report/${name}`, import.meta.url), "utf8");
+  return {
+    css: STYLES.map((name) => read(`${name}.css`)).join("\n"),
+    script: read("script.js"),
+    sha256: (text) => createHash("sha256").update(text, "utf8").digest("base64"),
+  };
 }
 
 function partsOf(

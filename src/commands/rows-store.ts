@@ -32,9 +32,9 @@ export interface RowsStore {
     readonly partitions: readonly PartitionRows<NamedRow>[];
     readonly note: string | undefined;
   };
-  /** Starts a new file with the results that are kept. @throws The error of the file system. */
+  /** Starts a new file with the results that are kept. */
   begin(kept: readonly PartitionRows<NamedRow>[]): void;
-  /** Adds the result of a partition. @throws The error of the file system. */
+  /** Adds the result of a partition. */
   add(one: PartitionRows<NamedRow>): void;
   /** Deletes the file, after all partitions are compared. */
   end(): void;
@@ -103,8 +103,16 @@ function partitionSchema(z: Zod) {
   });
 }
 
-/** Creates the store of a deep verification: one file for each scope, below `rows` in the state folder. */
-export function rowsStore(stateDir: string, selection: RowsSelection): RowsStore {
+/**
+ * Creates the store of a deep verification: one file for each scope, below `rows` in the state folder.
+ *
+ * @param onFailed Receives, at most once, the reason why results cannot be written; later writes do nothing.
+ */
+export function rowsStore(
+  stateDir: string,
+  selection: RowsSelection,
+  onFailed: (why: string) => void,
+): RowsStore {
   const folder = join(stateDir, "rows");
   const { cluster, ...rest } = selection;
   const name = createHash("sha256")
@@ -112,27 +120,37 @@ export function rowsStore(stateDir: string, selection: RowsSelection): RowsStore
     .digest("hex");
   const path = join(folder, `${name.slice(0, 32)}.jsonl`);
   const head = jsonText({ kind: KIND, formatVersion: FORMAT_VERSION, ...selection });
+  let isBroken = false;
+  const write = (work: () => void) => {
+    if (isBroken) return;
+    try {
+      work();
+    } catch (error) {
+      isBroken = true;
+      onFailed(messageOf(error));
+    }
+  };
   return {
     read: () => readLines(path, cluster),
-    begin(kept) {
-      mkdirSync(folder, { recursive: true, mode: FOLDER_MODE });
-      replaceFile(path, [head, ...kept.map(lineOf)].map((line) => `${line}\n`).join(""), FILE_MODE);
-    },
-    add(one) {
-      const { O_WRONLY, O_APPEND, O_NOFOLLOW } = constants;
-      const file = openSync(path, O_WRONLY | O_APPEND | O_NOFOLLOW);
-      try {
-        appendFileSync(file, `${lineOf(one)}\n`);
-      } finally {
-        closeSync(file);
-      }
-    },
-    end: () => rmSync(path, { force: true }),
+    begin: (kept) =>
+      write(() => {
+        const lines = [head, ...kept.map((one) => jsonText(one))];
+        mkdirSync(folder, { recursive: true, mode: FOLDER_MODE });
+        replaceFile(path, lines.map((line) => `${line}\n`).join(""), FILE_MODE);
+      }),
+    add: (one) => write(() => appendLine(path, jsonText(one))),
+    end: () => write(() => rmSync(path, { force: true })),
   };
 }
 
-function lineOf(one: PartitionRows<NamedRow>): string {
-  return jsonText(one);
+function appendLine(path: string, line: string): void {
+  const { O_WRONLY, O_APPEND, O_NOFOLLOW } = constants;
+  const file = openSync(path, O_WRONLY | O_APPEND | O_NOFOLLOW);
+  try {
+    appendFileSync(file, `${line}\n`);
+  } finally {
+    closeSync(file);
+  }
 }
 
 function readLines(path: string, cluster: ClusterName): ReturnType<RowsStore["read"]> {

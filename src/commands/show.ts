@@ -4,7 +4,6 @@ import type { OpenedCluster } from "../cluster/open.js";
 import { realClock } from "../cluster/real-clock.js";
 import { EXIT } from "../exit-codes.js";
 import type { OnEvent } from "../model/outcome.js";
-import { FRAME_MARGIN } from "../show/frame.js";
 import { type Shown, shownText } from "../show/shown.js";
 import { jsonPieces } from "../util/text.js";
 import type { Command, CommandIo } from "./command.js";
@@ -71,9 +70,8 @@ async function printAnswer(
     const document = { schemaVersion: SCHEMA_VERSION, command, exitCode, ...answer.json };
     return await print(io, ended(jsonPieces(document)));
   }
-  const screen = tableScreen(flags, io);
+  const screen = tableScreen(flags, io, watch?.margin);
   if (watch === undefined) return await print(io, shownText(answer, screen));
-  const columns = screen.columns - (watch.isDrawn ? FRAME_MARGIN : 0);
-  const pieces = shownText(answer, { ...screen, columns, rows: Number.POSITIVE_INFINITY });
+  const pieces = shownText(answer, { ...screen, rows: Number.POSITIVE_INFINITY });
   watch.show([...pieces].join("").trimEnd().split("\n"), realClock.wallTime());
 }

@@ -9,7 +9,7 @@ import type { RowsReport } from "../model/rows.js";
 import { rowsCounts, rowsJson, rowsText, withRows } from "../report/rows-report.js";
 import { jsonText } from "../util/text.js";
 import type { CommandIo } from "./command.js";
-import { type DeepSubject, resumableDeepVerify } from "./deep-verify.js";
+import { type DeepSubject, resumableDeepVerify, withRowsExit } from "./deep-verify.js";
 import { inspectOnce } from "./inspect-facts.js";
 import { withClusterAndProgress } from "./progress.js";
 import { settleFirst } from "./protect.js";
@@ -47,7 +47,8 @@ function verify(flags: VerifyFlags, io: CommandIo, outputs: RunOutputs): Promise
         })
       : undefined;
     outputs.ended(() => withRows(inspectionRows(inspection, inspected.effort.calls), rows));
-    const exitCode = end(exitCodeFor(inspection, rows));
+    const verdict = inspection.isHealthy ? EXIT.ok : EXIT.unhealthy;
+    const exitCode = end(withRowsExit(verdict, rows));
     stop();
     await print(
       io,
@@ -67,14 +68,6 @@ function deepSubject({ pids, table }: VerifyFlags, { facts }: Inspection): DeepS
     views: selected(facts.views, only),
     tablets: facts.state.tablets,
   };
-}
-
-function exitCodeFor({ isHealthy }: Inspection, rows: RowsReport | undefined): number {
-  if (!isHealthy) return EXIT.unhealthy;
-  if (rows === undefined) return EXIT.ok;
-  const { different, notComparable } = rowsCounts(rows);
-  if (different > 0) return EXIT.unhealthy;
-  return notComparable > 0 ? EXIT.partly : EXIT.ok;
 }
 
 function text(inspection: Inspection, rows: RowsReport | undefined): readonly string[] {

@@ -1,4 +1,4 @@
-import type { WaitFlags } from "../cli/wait-specs.js";
+import type { WaitFlags } from "../cli/common-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
 import { messageOf, OpsError, refused } from "../errors.js";
 import type { Endpoint } from "../model/cluster-state.js";

@@ -6,7 +6,7 @@ import { messageOf, OpsError } from "../errors.js";
 import { exitCodeOf } from "../exit-codes.js";
 import { durationText } from "../model/duration.js";
 import type { OnEvent } from "../model/outcome.js";
-import { frameLines } from "../show/frame.js";
+import { FRAME_MARGIN, frameLines } from "../show/frame.js";
 import { safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { type ConnectOptions, withCluster } from "./connect.js";
@@ -183,8 +183,8 @@ function watchKeys(io: CommandIo): { readonly quit: AbortSignal; stop(): void } 
 export interface WatchScreen {
   /** Pause between two observations in milliseconds. */
   readonly everyMs: number;
-  /** True if the screen is redrawn; otherwise the observations are written one after another. */
-  readonly isDrawn: boolean;
+  /** Columns at the edge of a screen that is redrawn; 0 if the observations are written one after another. */
+  readonly margin: number;
   /** @param lines Without line ends. */
   show(lines: readonly string[], nowMs: number): void;
 }
@@ -196,7 +196,7 @@ function watchScreen(io: CommandIo, watchMs: number): WatchScreen {
   let size = "";
   return {
     everyMs: watchMs,
-    isDrawn: control !== undefined,
+    margin: control === undefined ? 0 : FRAME_MARGIN,
     show(lines, nowMs) {
       const time = new Date(nowMs).toISOString();
       const stamp = `== ${time}, every ${durationText(watchMs)}`;

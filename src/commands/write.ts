@@ -26,15 +26,20 @@ export async function print(
   });
 }
 
-/** The size for a table: that of the terminal; unlimited width without one and with `--output=wide`. */
+/**
+ * The size for a table: that of the terminal; unlimited width without one and with `--output=wide`.
+ *
+ * @param margin Columns at the edge that the table leaves free.
+ */
 export function tableScreen(
   { output }: Pick<GlobalFlags, "output">,
   io: Pick<CommandIo, "isInteractiveStdout" | "hasColor" | "columns" | "rows">,
+  margin = 0,
 ): TableScreen {
   const isNarrow = io.isInteractiveStdout && output !== "wide";
   return {
     hasColor: io.hasColor,
-    columns: isNarrow ? io.columns : Number.POSITIVE_INFINITY,
+    columns: isNarrow ? io.columns - margin : Number.POSITIVE_INFINITY,
     rows: io.isInteractiveStdout ? io.rows : Number.POSITIVE_INFINITY,
   };
 }

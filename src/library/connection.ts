@@ -3,9 +3,7 @@ import type { FlagSpec } from "../cli/spec.js";
 import { type OpenedCluster, openCluster } from "../cluster/open.js";
 import { closeQuietly, openOptions } from "../commands/connect.js";
 import { usageError } from "../errors.js";
-import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { OnEvent } from "../model/outcome.js";
-import { createKnownOffsetsStore } from "../run/known-offsets-store.js";
 
 /** Options of {@link connect}; the command's flags of the same names have the details. */
 export interface ConnectOptions {
@@ -51,7 +49,8 @@ export interface Connection {
 export interface ConnectionParts {
   readonly opened: OpenedCluster;
   readonly flags: CommonFlags;
-  readonly onWarning: (text: string) => void;
+  /** Passes warnings to `onWarning` of the connection. */
+  readonly onEvent: OnEvent;
 }
 
 const PARTS = new WeakMap<Connection, ConnectionParts>();
@@ -74,7 +73,8 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
       await closeQuietly(opened.cluster, () => {});
     },
   };
-  PARTS.set(connection, { opened, flags, onWarning });
+  const onEvent: OnEvent = (event) => event.kind === "warning" && onWarning(event.text);
+  PARTS.set(connection, { opened, flags, onEvent });
   return connection;
 }
 
@@ -128,19 +128,4 @@ function optionOf<T>(spec: FlagSpec<T>, name: string, value: string | number | u
 
 function timeOf(spec: FlagSpec<number>, name: string, ms: number | undefined): number {
   return optionOf(spec, name, ms === undefined ? undefined : `${ms}ms`);
-}
-
-/**
- * The store of the lower bounds of partitions that lack rows.
- *
- * @param onEvent Receives a warning for each entry that cannot be read; left out: `onWarning` of the connection.
- */
-export function knownOffsetsStoreOf(connection: Connection, onEvent?: OnEvent): KnownOffsetsStore {
-  const { opened, onWarning } = partsOf(connection);
-  const warn: OnEvent = (event) => event.kind === "warning" && onWarning(event.text);
-  return createKnownOffsetsStore({
-    ...opened,
-    clock: opened.cluster.clock,
-    onEvent: onEvent ?? warn,
-  });
 }

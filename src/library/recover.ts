@@ -1,7 +1,7 @@
 import { commandPrinter, commandWords } from "../cli/printed-command.js";
 import { recoverDataSpecs } from "../cli/recovery-specs.js";
 import { defaultOf } from "../cli/spec.js";
-import { runParts } from "../commands/protect.js";
+import { knownOffsetsStore, runParts } from "../commands/protect.js";
 import type { Selection } from "../diagnosis/selection.js";
 import { messageOf, OpsError } from "../errors.js";
 import { type Progress, type RecoverResult, recoverData } from "../execution/recover.js";
@@ -21,7 +21,7 @@ import { watchMutations } from "../run/watch-mutations.js";
 import { withRun } from "../run/with-run.js";
 import type { Limits } from "../steps/step-context.js";
 import { defaultStateDir } from "../util/process-identity.js";
-import { type Connection, knownOffsetsStoreOf, partsOf } from "./connection.js";
+import { type Connection, partsOf } from "./connection.js";
 import { withSignal } from "./signal.js";
 
 /** The scope of a recovery, and the accepted losses. */
@@ -133,7 +133,6 @@ async function lockedRecovery(
     journal.onEvent(event);
     options.onEvent?.(event);
   };
-  const knownOffsetsStore = knownOffsetsStoreOf(connection, onEvent);
   const identities = newIdentities();
   let earlier: Progress | undefined;
   const { waitLockMs = 0, keepOff: keepsOff = false } = options;
@@ -149,7 +148,7 @@ async function lockedRecovery(
       again: recoverAgain(typed, print),
       print,
       createGuard: attempt.createGuard,
-      knownOffsetsStore,
+      knownOffsetsStore: knownOffsetsStore(opened, onEvent),
       identities,
       earlier,
     });
