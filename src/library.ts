@@ -137,14 +137,14 @@ export interface InspectOptions extends ObserveOptions {
  */
 export async function inspect(
   connection: Connection,
-  { db, table, maxLag = MAX_LAG, lost, signal }: InspectOptions = {},
+  { db, table, maxLag, lost, signal }: InspectOptions = {},
 ): Promise<Inspection> {
   const { opened, flags, onEvent } = partsOf(connection);
   const { inspection } = await withSignal(signal, (ended) =>
     inspectOnce(
       opened,
       { ...flags, db, table, lost: [...(lost ?? [])] },
-      { maxLag, signal: ended, onEvent },
+      { maxLag: maxLag ?? MAX_LAG, signal: ended, onEvent },
     ),
   );
   return inspection;

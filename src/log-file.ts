@@ -4,7 +4,7 @@ import { createLogger, format, transports } from "winston";
 import type { LogLevel } from "./cli/common-specs.js";
 import { realClock } from "./cluster/real-clock.js";
 import { messageOf } from "./errors.js";
-import { LEVELS, type LogFields, type LogFile } from "./log.js";
+import { LEVELS, type LogFile } from "./log.js";
 import { jsonText, safe } from "./util/text.js";
 import { within } from "./util/within.js";
 
@@ -29,14 +29,14 @@ export function openLogFile(path: string, level: LogLevel, warn: (line: string) 
     format: format.printf((info) => {
       const time = new Date().toISOString();
       const { level: itsLevel, message } = info;
-      return jsonText({ time, level: itsLevel, message, ...(info["fields"] as LogFields) });
+      return jsonText({ time, level: itsLevel, message });
     }),
   });
   const logger = createLogger({ levels: LEVELS, level: "debug", transports: [sink] });
   // Without a listener a failing stream would end the process.
   logger.on("error", () => {});
   return {
-    write: (itsLevel, message, fields) => logger.log({ level: itsLevel, message, fields }),
+    write: (itsLevel, message) => logger.log({ level: itsLevel, message }),
     async close() {
       await ended(logger, sink).catch(() => undefined);
       file.close();

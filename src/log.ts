@@ -1,20 +1,15 @@
 import type { LogLevel } from "./cli/common-specs.js";
-import { messageOf } from "./errors.js";
-import { isSecretName, MASK } from "./util/secret-name.js";
-import { jsonText, safe } from "./util/text.js";
-
-/** Named values of a log line. The log masks values whose names are those of secrets. */
-export type LogFields = Readonly<Record<string, unknown>>;
+import { safe } from "./util/text.js";
 
 /** A leveled log. Every method returns at once and never throws. */
 export interface Log {
-  error(message: string, fields?: LogFields): void;
-  warn(message: string, fields?: LogFields): void;
+  error(message: string): void;
+  warn(message: string): void;
   /** Progress that the operator wants to follow. */
-  info(message: string, fields?: LogFields): void;
-  debug(message: string, fields?: LogFields): void;
+  info(message: string): void;
+  debug(message: string): void;
   /** Writes a line to the file only, for text that the terminal shows in another way. */
-  record(level: LogLevel, message: string, fields?: LogFields): void;
+  record(level: LogLevel, message: string): void;
 }
 
 /** A log together with the function that closes it. */
@@ -26,7 +21,7 @@ export interface OpenLog extends Log {
 /** A log file that lines are appended to. */
 export interface LogFile {
   /** Appends a line if its level is enabled. Returns at once and never throws. */
-  write(level: LogLevel, message: string, fields: LogFields): void;
+  write(level: LogLevel, message: string): void;
   /** Closes the file after all lines are written. */
   close(): Promise<void>;
 }
@@ -47,22 +42,21 @@ export const LEVELS = { error: 0, warn: 1, info: 2, debug: 3 };
 /** Opens a log. Lines for the terminal are written at once. */
 export function openLog({ level, write, file }: LogOptions): OpenLog {
   let isOpen = true;
-  const log = (itsLevel: LogLevel, message: string, fields: LogFields, isFileOnly: boolean) => {
+  const log = (itsLevel: LogLevel, message: string, isFileOnly: boolean) => {
     if (!isOpen) return;
     try {
-      const known = plainFields(fields);
-      file?.write(itsLevel, message, known);
-      if (!isFileOnly && LEVELS[itsLevel] <= LEVELS[level]) write(lineOf(itsLevel, message, known));
+      file?.write(itsLevel, message);
+      if (!isFileOnly && LEVELS[itsLevel] <= LEVELS[level]) write(lineOf(itsLevel, message));
     } catch {
       // The line is dropped: a failing log must not stop a run.
     }
   };
   return {
-    error: (message, fields = {}) => log("error", message, fields, false),
-    warn: (message, fields = {}) => log("warn", message, fields, false),
-    info: (message, fields = {}) => log("info", message, fields, false),
-    debug: (message, fields = {}) => log("debug", message, fields, false),
-    record: (itsLevel, message, fields = {}) => log(itsLevel, message, fields, true),
+    error: (message) => log("error", message, false),
+    warn: (message) => log("warn", message, false),
+    info: (message) => log("info", message, false),
+    debug: (message) => log("debug", message, false),
+    record: (itsLevel, message) => log(itsLevel, message, true),
     async close() {
       isOpen = false;
       await file?.close();
@@ -71,31 +65,8 @@ export function openLog({ level, write, file }: LogOptions): OpenLog {
 }
 
 /** A line for the terminal, including its line break. */
-function lineOf(level: LogLevel, message: string, fields: LogFields): string {
+function lineOf(level: LogLevel, message: string): string {
   const prefix = level === "info" ? "" : `${level}: `;
-  const more = Object.entries(fields)
-    .map(([name, value]) => ` ${name}=${typeof value === "string" ? value : jsonText(value)}`)
-    .join("");
   const time = new Date().toISOString().slice(11, 19);
-  return `${time} ${prefix}${safe(message)}${safe(more)}\n`;
-}
-
-/** Converts values for JSON: errors to their messages, bigints to decimal text. Values named as secrets are masked. */
-function plainFields(fields: LogFields): LogFields {
-  return Object.fromEntries(
-    Object.entries(fields).map(([name, value]) => [name, plain(name, value)]),
-  );
-}
-
-function plain(name: string, value: unknown): unknown {
-  if (isSecretName(name)) return MASK;
-  if (value instanceof Error) return messageOf(value);
-  if (typeof value !== "object" || value === null) {
-    return typeof value === "bigint" ? value.toString() : value;
-  }
-  try {
-    return jsonText(value);
-  } catch {
-    return String(value);
-  }
+  return `${time} ${prefix}${safe(message)}\n`;
 }

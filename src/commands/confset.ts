@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
+import { errorText } from "../cli/show-error.js";
 import type { ConfSetFlags } from "../cli/tool-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
-import { messageOf, OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
 import { readMarker, removeMarker } from "../run/marker.js";
 import { ownerText } from "../run/owner.js";
@@ -102,8 +102,7 @@ async function removeOldMarker(parts: RunParts, io: CommandIo): Promise<void> {
     io.log.info(`this value replaces the one that was to be restored after ${run}`);
   } catch (error) {
     io.log.error(
-      `the marker of an earlier run in ZooKeeper could not be removed: ${messageOf(error)}`,
-      hintOf(error),
+      `the marker of an earlier run in ZooKeeper could not be removed: ${errorText(error)}`,
     );
   }
 }
@@ -126,7 +125,7 @@ async function change(
     await cluster.confSet(key, value);
   } catch (error) {
     // The call may have taken effect although its answer was lost: the value that is read back decides.
-    io.log.error(`setting ${key} failed: ${messageOf(error)}`, hintOf(error));
+    io.log.error(`setting ${key} failed: ${errorText(error)}`);
   }
   return { before, after: await readBack(cluster, key, io) };
 }
@@ -135,11 +134,7 @@ async function readBack(cluster: Cluster, key: string, io: CommandIo): Promise<s
   try {
     return (await cluster.confGet()).get(key);
   } catch (error) {
-    io.log.error(`cannot read ${key} back: ${messageOf(error)}`, hintOf(error));
+    io.log.error(`cannot read ${key} back: ${errorText(error)}`);
     return undefined;
   }
-}
-
-function hintOf(error: unknown): { readonly hint?: string } {
-  return error instanceof OpsError && error.hint !== undefined ? { hint: error.hint } : {};
 }

@@ -3,6 +3,7 @@ import type { CommonFlags, GlobalFlags } from "../cli/common-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
 import { type OpenedCluster, type OpenOptions, openCluster } from "../cluster/open.js";
 import type { ZooKeeperOptions } from "../cluster/zookeeper-client.js";
+import { messageOf } from "../errors.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import { within } from "../util/within.js";
 import type { CommandIo } from "./command.js";
@@ -38,7 +39,7 @@ export async function withCluster<T>(
     return await use(opened);
   } finally {
     await closeQuietly(opened.cluster, (error) =>
-      io.log.debug("closing the connections failed", { error }),
+      io.log.debug(`closing the connections failed: ${messageOf(error)}`),
     );
   }
 }

@@ -22,9 +22,10 @@ import type { Limits } from "../steps/step-context.js";
 import { jsonText, safe } from "../util/text.js";
 import { clusterText, confirmed } from "./ask.js";
 import { changeCluster } from "./change-cluster.js";
-import { type CommandIo, columnsOf } from "./command.js";
+import type { CommandIo } from "./command.js";
 import { readGivenPlan } from "./plan-store.js";
 import { knownOffsetsStore, printNotRestored, restoreCommand } from "./protect.js";
+import { tableScreen } from "./write.js";
 
 /**
  * Runs an operation, which is a change with a fixed list of planned steps; see {@link changeCluster}.
@@ -135,7 +136,7 @@ function printEnd(
   const verdict = isWell(report) ? EXIT.ok : EXIT.partly;
   const exitCode = notRestored === undefined ? verdict : EXIT.notRestored;
   const { isVerbose } = flags;
-  const options = { goOn, isVerbose, areNotesKnown, columns: columnsOf(io) };
+  const options = { goOn, isVerbose, areNotesKnown, columns: tableScreen(flags, io).columns };
   io.stdout.write(
     flags.output === "json"
       ? `${jsonText(operationJson(report, command, exitCode), 2)}\n`

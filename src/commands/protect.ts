@@ -123,7 +123,7 @@ export async function reportLeftover(
       return;
     }
     io.log.warn(
-      `${run} ended without restoring auto_failover to ${left.original}; a dry run changes nothing: the command itself restores it at its end, and this does at once: ${restoreCommand(flags)}`,
+      `${run} ended without restoring auto_failover to ${left.original}; a dry run changes nothing; the command restores it at its end; to restore it at once: ${restoreCommand(flags)}`,
     );
   } catch (thrown) {
     io.signal.throwIfAborted();

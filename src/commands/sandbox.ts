@@ -23,7 +23,7 @@ export async function run(flags: SandboxFlags, io: CommandIo): Promise<number> {
     zkCluster: flags.zkCluster.length === 0 ? undefined : flags.zkCluster,
   });
   try {
-    io.log.debug("sandbox is ready", { speed: flags.speed, seed: flags.seed });
+    io.log.debug(`sandbox is ready, speed ${flags.speed}, seed ${flags.seed}`);
     const isForPeople = io.isInteractiveStdin && io.isInteractiveStdout && flags.output !== "json";
     if (isForPeople) {
       const recoverCommand = recoverCommandFor(sandbox);
