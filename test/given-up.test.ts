@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { mayGiveUp } from "../src/model/loss.js";
 import { changeLeaderOperation } from "../src/operations/change-leader.js";
-import { givenUpIfLeads, mayGiveUp } from "../src/policy/what-is-given-up.js";
+import { givenUpIfLeads } from "../src/policy/what-is-given-up.js";
 import {
   clusterWith,
   disconnectFollower,

@@ -2,6 +2,7 @@ import { mayBeGivenUp } from "../model/absence.js";
 import { type Advice, changing, doing, followed, NO_ADVICE } from "../model/advice.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import { counted } from "../model/counted.js";
+import { givenUpCount, sumOfLosses } from "../model/loss.js";
 import { isInShortTask } from "../model/ops.js";
 import type { LaneFailure } from "../model/outcome.js";
 import {
@@ -15,13 +16,7 @@ import type { PartitionResult, RunReport } from "../model/report.js";
 import type { PrintCommand, RecoverAgain } from "../model/tool-command.js";
 import { each, mapped, type Work } from "../model/work.js";
 import { isLost } from "../policy/absent-replicas.js";
-import {
-  choicesOf,
-  givenUpCount,
-  givenUpIfLeads,
-  sumOfLosses,
-  unseenTail,
-} from "../policy/what-is-given-up.js";
+import { choicesOf, givenUpIfLeads, unseenTail } from "../policy/what-is-given-up.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { type AbsentReplica, absenceAdvice, firstAbsence, unblockOps } from "./absence-advice.js";
 import { diagnose } from "./diagnose.js";
@@ -281,7 +276,11 @@ export function* healthCounts(state: ClusterState): Work<HealthCounts> {
     if (diagnose(view).length > 0) unhealthy.add(replicaKey(view.id));
   });
   return {
-    ...{ tablets: state.tablets.size, tables: state.tables.length },
-    ...{ partitions: views.length, replicas, unhealthy, leaders },
+    tablets: state.tablets.size,
+    tables: state.tables.length,
+    partitions: views.length,
+    replicas,
+    unhealthy,
+    leaders,
   };
 }

@@ -11,7 +11,14 @@ import { OpsError, refused } from "../errors.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { counted } from "../model/counted.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
-import { type Loss, type Lost, lossFlagValue } from "../model/loss.js";
+import {
+  givenUpCount,
+  isWithin,
+  type Loss,
+  type Lost,
+  lossFlagValue,
+  sumOfLosses,
+} from "../model/loss.js";
 import type { OnEvent } from "../model/outcome.js";
 import { type PartitionView, partitionName, viewingPartitions } from "../model/partition-view.js";
 import type { Method } from "../model/plan.js";
@@ -22,7 +29,6 @@ import { type LeaderDecision, staleDecisions } from "../planning/decisions.js";
 import { lossesOf } from "../planning/lost.js";
 import { narrowed } from "../planning/planner.js";
 import { makePlan, type RecoveryPlan } from "../planning/recovery-plan.js";
-import { givenUpCount, isWithin, sumOfLosses } from "../policy/what-is-given-up.js";
 import { inTurns, mapInTurns } from "../util/yielding.js";
 import { RULES, type Rules } from "./rules.js";
 

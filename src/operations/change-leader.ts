@@ -1,6 +1,7 @@
 import { diagnose } from "../diagnosis/diagnose.js";
 import { type OpsError, refused } from "../errors.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
+import { givenUpCount, mayGiveUp } from "../model/loss.js";
 import { tableName } from "../model/partition-name.js";
 import {
   compareText,
@@ -19,7 +20,7 @@ import {
   leadCounts,
 } from "../policy/check-leader-change.js";
 import { freeTabletText, isFree } from "../policy/free-tablets.js";
-import { givenUpCount, mayGiveUp, unseenTail } from "../policy/what-is-given-up.js";
+import { unseenTail } from "../policy/what-is-given-up.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { findPartitions, ledText, type Obstacle } from "./targets.js";

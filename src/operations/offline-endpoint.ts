@@ -1,6 +1,7 @@
 import { refused } from "../errors.js";
 import type { ClusterState, Endpoint, PartitionId } from "../model/cluster-state.js";
 import { counted } from "../model/counted.js";
+import { mayGiveUp } from "../model/loss.js";
 import type { PartitionRef } from "../model/partition-name.js";
 import {
   type PartitionView,
@@ -12,7 +13,6 @@ import {
 import type { Step } from "../model/step.js";
 import type { PrintCommand } from "../model/tool-command.js";
 import { checkLeaderChange, type LeaderChange, leadCounts } from "../policy/check-leader-change.js";
-import { mayGiveUp } from "../policy/what-is-given-up.js";
 import { isServing, servingLeader } from "../policy/what-it-holds.js";
 import { unknownName } from "../util/nearest.js";
 import { hintFor, lossNotes } from "./change-leader.js";

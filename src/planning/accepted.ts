@@ -1,5 +1,5 @@
 import type { Endpoint } from "../model/cluster-state.js";
-import type { Loss } from "../model/loss.js";
+import { givenUpCount, isWithin, type Loss } from "../model/loss.js";
 import { type PartitionView, type ReplicaView, replicaAt } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
@@ -8,7 +8,7 @@ import { isLost, lostBeyond } from "../policy/absent-replicas.js";
 import { evidenceOf, withChanged } from "../policy/evidence.js";
 import { isUnproven, oldRecordProblem, withoutProofs } from "../policy/old-record.js";
 import { partedAt, partedFrom } from "../policy/parted-logs.js";
-import { givenUpCount, givenUpText, isWithin } from "../policy/what-is-given-up.js";
+import { givenUpText } from "../policy/what-is-given-up.js";
 import { isServing, trueOffset } from "../policy/what-it-holds.js";
 import { hasDiverged, isDiscard } from "../policy/what-may-be-overwritten.js";
 import type { decideLeader } from "../policy/who-may-lead.js";

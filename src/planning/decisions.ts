@@ -1,9 +1,10 @@
 import { diagnose } from "../diagnosis/diagnose.js";
 import { type Endpoint, type PartitionId, replicaKey } from "../model/cluster-state.js";
+import { givenUpCount, isWithin } from "../model/loss.js";
 import { type PartitionView, partitionName, replicaAt } from "../model/partition-view.js";
 import type { ChoiceOfLeader, PartitionResult } from "../model/report.js";
 import type { RecoverAgain } from "../model/tool-command.js";
-import { givenUpCount, isWithin, lossIfLeads } from "../policy/what-is-given-up.js";
+import { lossIfLeads } from "../policy/what-is-given-up.js";
 import { isServing, trueOffset } from "../policy/what-it-holds.js";
 
 /** The name of the decisions file in printed commands. */

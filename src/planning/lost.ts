@@ -1,10 +1,9 @@
 import { refused } from "../errors.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { counted, suchAs } from "../model/counted.js";
-import { type Loss, lossFlagValue } from "../model/loss.js";
+import { givenUpCount, type Loss, lossFlagValue, sumOfLosses } from "../model/loss.js";
 import { partitionName } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
-import { givenUpCount, sumOfLosses } from "../policy/what-is-given-up.js";
 import { unknownName } from "../util/nearest.js";
 import type { Plan } from "./recovery-plan.js";
 
@@ -50,9 +49,7 @@ export function lostLines(plan: Plan): string[] {
       ? ["no known row is given up with them"]
       : []),
     ...(everyLost.length > 0
-      ? [
-          `every replica is lost of: ${suchAs(everyLost, LISTED_MAX, ({ id }) => partitionName(id))}`,
-        ]
+      ? [`all replicas lost: ${suchAs(everyLost, LISTED_MAX, ({ id }) => partitionName(id))}`]
       : []),
   ];
 }

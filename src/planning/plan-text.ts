@@ -196,7 +196,7 @@ function downLines(plan: Plan): string[] {
       .slice(0, NAMED_MAX)
       .map(
         ([endpoint, count]) =>
-          `  - tablet ${safe(endpoint)} is unavailable, with ${counted(count, "replica")} that stay down`,
+          `  - tablet ${safe(endpoint)} is unavailable, and ${counted(count, "replica")} on it cannot be recovered`,
       ),
     ...(others.length === 0
       ? []

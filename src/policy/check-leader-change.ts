@@ -1,4 +1,5 @@
 import type { Endpoint } from "../model/cluster-state.js";
+import { givenUpCount, mayGiveUp } from "../model/loss.js";
 import {
   compareText,
   type PartitionView,
@@ -7,7 +8,7 @@ import {
 } from "../model/partition-view.js";
 import { newestLeaders } from "./flagged-leader.js";
 import { oldRecordProblem } from "./old-record.js";
-import { type GivenUp, givenUpCount, givenUpIfLeads, mayGiveUp } from "./what-is-given-up.js";
+import { type GivenUp, givenUpIfLeads } from "./what-is-given-up.js";
 import {
   isInSync,
   isServing,

@@ -1,6 +1,7 @@
 import { mayBeGivenUp } from "../model/absence.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import type { Loss } from "../model/loss.js";
+import { givenUpCount } from "../model/loss.js";
 import { type PartitionView, type ReplicaView, replicaAt } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import type { ChoiceOfLeader } from "../model/report.js";
@@ -52,11 +53,6 @@ export interface LossEvidence {
  */
 export function unseenTail(leader: Endpoint): string {
   return `what ${leader} acknowledged in its last 2 s`;
-}
-
-/** True if entries may be given up: some are known, or an unreadable replica may hold more. */
-export function mayGiveUp({ atLeast, atMost }: Loss): boolean {
-  return atLeast > 0n || atMost !== 0n;
 }
 
 /**
@@ -278,29 +274,4 @@ function knownText(view: PartitionView): string {
         : `${one.endpoint} not loaded, seen at ${knownOffset(view, one)}`,
     )
     .join(", ");
-}
-
-/** The numbers in words, such as `at least 5 entries (how many at most is not known)`. */
-export function givenUpCount({ atLeast, atMost }: Loss): string {
-  if (atMost === undefined) return `at least ${atLeast} entries (how many at most is not known)`;
-  return atMost === atLeast ? `${atLeast} entries` : `${atLeast} to ${atMost} entries`;
-}
-
-/** Adds the losses of several partitions. */
-export function sumOfLosses(losses: readonly Loss[]): Loss {
-  return losses.reduce(
-    (sum, one) => ({
-      atLeast: sum.atLeast + one.atLeast,
-      atMost:
-        sum.atMost === undefined || one.atMost === undefined ? undefined : sum.atMost + one.atMost,
-    }),
-    { atLeast: 0n, atMost: 0n },
-  );
-}
-
-/** True if the accepted loss covers a loss. */
-export function isWithin(loss: Loss, accepted: Loss): boolean {
-  if (loss.atLeast > accepted.atLeast) return false;
-  if (accepted.atMost === undefined) return true;
-  return loss.atMost !== undefined && loss.atMost <= accepted.atMost;
 }

@@ -1,16 +1,11 @@
+import { givenUpCount } from "../model/loss.js";
 import { compareText, type PartitionView, type ReplicaView } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import { isLost } from "./absent-replicas.js";
 import { awaitedLeaders, newestLeaders, noLeaderFlagged } from "./flagged-leader.js";
 import { isUnproven } from "./old-record.js";
 import { partedAt } from "./parted-logs.js";
-import {
-  givenUpCount,
-  givenUpIfLeads,
-  unreadReplicas,
-  unreadText,
-  unseenTail,
-} from "./what-is-given-up.js";
+import { givenUpIfLeads, unreadReplicas, unreadText, unseenTail } from "./what-is-given-up.js";
 import {
   type CannotLoad,
   firstChange,

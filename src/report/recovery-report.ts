@@ -6,12 +6,12 @@ import { counted, suchAs, tally } from "../model/counted.js";
 import { durationText } from "../model/duration.js";
 import type { ReplicaEvidence } from "../model/evidence.js";
 import { countBy } from "../model/groups.js";
+import { givenUpCount, sumOfLosses } from "../model/loss.js";
 import { partitionName } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import type { PartitionResult, RecoveryCommand, RunReport } from "../model/report.js";
 import type { Lines } from "../model/work.js";
 import { evidenceText } from "../policy/evidence.js";
-import { givenUpCount, sumOfLosses } from "../policy/what-is-given-up.js";
 import { jsonPieces, jsonText, lazyList, safe } from "../util/text.js";
 import { countsOf, failureText } from "./recovery-rows.js";
 
