@@ -9,7 +9,7 @@ import { chooseLeader } from "../policy/flagged-leader.js";
 import { isUnproven, oldRecordProblem, withoutProofs } from "../policy/old-record.js";
 import { withUnread } from "../policy/parted-logs.js";
 import { offered } from "../policy/what-is-given-up.js";
-import { isServing, lowerBound, servingLeader, trueOffset } from "../policy/what-it-holds.js";
+import { isServing, lowerBound, most, servingLeader, trueOffset } from "../policy/what-it-holds.js";
 import {
   exLeaders,
   isDiscard,
@@ -140,7 +140,7 @@ function planPromotion(
     ...pauseSteps(view, problems),
     ...joining.flatMap((one) => joinSteps(view, one, "not-linked")),
   ];
-  const notes = promotionNotes(view, leader);
+  const notes = [...savedRows(view, leader), ...lostRows(view, leader)];
   const of = limitingUnread(view, leader);
   return laneOf(of, { leader, steps, leastOffset: trueOffset(leader), notes });
 }
@@ -248,8 +248,8 @@ function followerSteps(
   if (!mayBeOverwritten(view, replica, leader, attempts.cannotLoad)) return [];
   // The known entries are already gone from its disk: the step must not count them as deleted by RecoverTable.
   const isGone = codes.some(isDiscard);
-  const how = { isForced, ...(isGone ? { acceptsLoss: true } : {}) };
-  return [rebuild(view, replica, why, since === undefined ? how : { ...how, since })];
+  const how = { isForced, ...(isGone ? { acceptsLoss: true } : {}), since };
+  return [rebuild(view, replica, why, how)];
 }
 
 function pauseSteps(view: PartitionView, problems: readonly Problem[]): Step[] {
@@ -266,29 +266,21 @@ function joinSteps(view: PartitionView, replica: ReplicaView, why: ProblemCode):
 }
 
 /**
- * Notes for the report on a replica that becomes leader: the entries that this choice saves, and those
- * that are lost.
- */
-function promotionNotes(view: PartitionView, leader: ReplicaView): string[] {
-  return [...savedRows(view, leader), ...lostRows(view, leader)];
-}
-
-/**
- * The entries that the documented choice (flagged leader with the highest offset on record) would have
- * lost.
+ * A note on the entries that the documented choice (the flagged leader with the highest offset on
+ * record) would have lost.
  */
 function savedRows(view: PartitionView, leader: ReplicaView): string[] {
   const choice = chooseLeader(view);
   if ("blocked" in choice || choice.leader === leader) return [];
   const documented = choice.leader;
-  const kept = trueOffset(leader) - (trueOffset(documented) < 0n ? 0n : trueOffset(documented));
+  const kept = trueOffset(leader) - most([trueOffset(documented)]);
   if (kept <= 0n) return [];
   return [
     `${leader.endpoint} leads instead of ${documented.endpoint}: it holds ${kept} entries that ${documented.endpoint} lost`,
   ];
 }
 
-/** The entries that the only replica of a partition lost; no other replica can hold them. */
+/** A note on the entries that the only replica of a partition lost; no other replica can hold them. */
 function lostRows(view: PartitionView, leader: ReplicaView): string[] {
   const lost = lowerBound(view, leader) - trueOffset(leader);
   if (view.replicas.length > 1 || lost <= 0n) return [];

@@ -34,27 +34,36 @@ import {
  *                               its disk, bound of an earlier run)        fresh, else unknown
  *   no directory on its disk    0                                         0
  *
- *   LEAD       l becomes leader      =>  for each replica r:  atMost(r) <= atLeast(l), or accepted
+ *   known      the last entry of A that any replica is known to hold or to have held
+ *
+ *   LEAD       l becomes leader      =>  known <= atLeast(l), and for each replica r
+ *                                        atMost(r) <= atLeast(l), or accepted
  *   OVERWRITE  r is rebuilt from l   =>  every entry on the disk of r is known to be in l, or accepted
  *   ACCEPTED   the operator named the partition, after atLeast and atMost of the loss were printed
  *   RECORD     a disk has a newer term than the record  =>  flags and history decide nothing
  *
- * An unknown atMost(r) does not count against l if l is the only replica that led the newest term: l
- * acknowledged every entry itself. Nor does that of a follower if the leader that replicated to it is bounded.
+ * An unknown atMost(r) does not count against l
+ *   - if l is the only replica that led the newest term: it acknowledged every entry itself;
+ *   - while a leader serves, which acknowledged every entry itself: its own offset is known;
+ *   - if r followed, and the leader of the newest term cannot be read either but has a known atMost: a
+ *     follower holds no more than its leader. Recovery by reported offsets uses this for lost tablets only,
+ *     and otherwise waits for r.
  *
- *   what-it-holds            atLeast (`knownOffset`, `lowerBound`), the largest one of a partition
- *                            (`leastOffset`), what is of the history, which replica leads now
+ *   what-it-holds            atLeast (`knownOffset`, `lowerBound`), known (`leastOffset`), what is of the
+ *                            history, which replica leads now
  *   evidence                 what is kept of the logs from round to round and from run to run
  *   parted-logs              logs that offsets do not compare: both wrote entries of one term
  *   old-record               RECORD
  *   what-is-given-up         atMost (`unreadReplicas`), LEAD with numbers and in words: the entries given up
  *   who-may-lead             LEAD for recovery by reported offsets (direct)
- *   flagged-leader           LEAD for recovery by the record (documented); what flags prove (`newestLeaders`)
+ *   flagged-leader           what flags prove (`newestLeaders`); LEAD for recovery by the record (documented),
+ *                            where the step that loads the leader checks `known <= atLeast(l)`
  *   check-leader-change      LEAD for a leader that the operator requests
  *   what-may-be-overwritten  OVERWRITE
  *   absent-replicas          replicas that this machine cannot reach and that may be serving, or are lost
  *
- * The ways to a leader differ on purpose in what an absent leader of the newest term means: see ABSENT_LEADER.
+ * The ways to a leader differ on purpose in what an absent leader of the newest term means: see ABSENT_LEADER
+ * in `flagged-leader.ts`.
  */
 
 /**
