@@ -1,9 +1,4 @@
-import {
-  type ClusterState,
-  type Endpoint,
-  type ReplicaClaim,
-  replicaKey,
-} from "./cluster-state.js";
+import { type ClusterState, type Endpoint, replicaKey } from "./cluster-state.js";
 import { type TabletHealth, tabletHealth } from "./partition-view.js";
 
 /** Figures of one tablet's replicas. */
@@ -27,18 +22,25 @@ export function tabletSummaries({
   tables,
   tablets,
 }: Pick<ClusterState, "tables" | "tablets">): TabletSummary[] {
-  const counts = new Map<Endpoint, Counts>();
-  const of = (endpoint: Endpoint) => {
+  const counts = new Map<
+    Endpoint,
+    { replicas: number; leaders: number; alive: number; loaded: number }
+  >();
+  const countsOf = (endpoint: Endpoint) => {
     const own = counts.get(endpoint) ?? { replicas: 0, leaders: 0, alive: 0, loaded: 0 };
     counts.set(endpoint, own);
     return own;
   };
-  for (const endpoint of tablets.keys()) of(endpoint);
+  for (const endpoint of tablets.keys()) countsOf(endpoint);
   for (const { tid, partitions } of tables) {
     for (const { pid, replicas } of partitions) {
       const key = replicaKey({ tid, pid });
-      for (const one of replicas) {
-        addReplica(of(one.endpoint), one, tablets.get(one.endpoint)?.reports?.has(key) === true);
+      for (const { endpoint, isAlive, isLeader } of replicas) {
+        const own = countsOf(endpoint);
+        own.replicas += 1;
+        own.alive += Number(isAlive);
+        own.leaders += Number(isAlive && isLeader);
+        own.loaded += Number(tablets.get(endpoint)?.reports?.has(key) === true);
       }
     }
   }
@@ -46,18 +48,4 @@ export function tabletSummaries({
     const { tablet: health, tabletDetail: detail } = tabletHealth(tablets.get(endpoint));
     return { endpoint, health, detail, ...own, loaded: health === "ok" ? own.loaded : null };
   });
-}
-
-interface Counts {
-  replicas: number;
-  leaders: number;
-  alive: number;
-  loaded: number;
-}
-
-function addReplica(own: Counts, claim: ReplicaClaim, isLoaded: boolean): void {
-  own.replicas += 1;
-  if (claim.isAlive) own.alive += 1;
-  if (claim.isAlive && claim.isLeader) own.leaders += 1;
-  if (isLoaded) own.loaded += 1;
 }

@@ -63,7 +63,10 @@ function shortId(digest: ReturnType<NewDigest>): string {
   return digest.digest("hex").slice(0, ID_DIGITS);
 }
 
-/** The plan as data for `jsonPieces`. Times are ISO 8601 in UTC; undefined becomes null. */
+/**
+ * The plan as data for `jsonPieces`, which writes 64-bit numbers as decimal digits. Times are ISO 8601 in UTC; undefined
+ * becomes null.
+ */
 export function planDocument(saved: SavedPlan) {
   return {
     kind: PLAN_KIND,
@@ -107,8 +110,8 @@ function lostData({ tablets, losses }: Lost) {
     tablets: [...tablets],
     losses: [...losses].map(([partition, { atLeast, atMost }]) => ({
       partition,
-      atLeast: String(atLeast),
-      atMost: atMost === undefined ? null : String(atMost),
+      atLeast,
+      atMost: atMost ?? null,
     })),
   };
 }
@@ -126,21 +129,9 @@ function roundData(round: PlannedRound) {
   };
 }
 
-/**
- * A step without its partition, which is named once for all steps; 64-bit numbers are decimal digits.
- */
+/** A step without its partition, which is named once for all steps. */
 function stepData({ id: _id, ...step }: PlannedStep) {
-  return plain({ ...step, endpoint: step.endpoint ?? null });
-}
-
-function plain(fields: object): Record<string, unknown> {
-  const made: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(fields)) {
-    if (value === undefined) continue;
-    const isGroup = typeof value === "object" && value !== null && !Array.isArray(value);
-    made[name] = typeof value === "bigint" ? String(value) : isGroup ? plain(value) : value;
-  }
-  return made;
+  return { ...step, endpoint: step.endpoint ?? null };
 }
 
 function problemData(problem: Problem) {
