@@ -4,7 +4,7 @@ import { adviceText } from "../src/model/advice.js";
 import { comparePositions, segmentOf } from "../src/model/row-order.js";
 import type { RowComparison, RowGroup } from "../src/model/rows.js";
 import { addTo, eachRow, emptySums, isSameSums, positionOf } from "../src/observe/row-records.js";
-import { jumpFrom } from "../src/observe/row-sample.js";
+import { jumpFrom } from "../src/observe/row-stretch.js";
 import { adviseOnRows } from "../src/policy/advise-on-rows.js";
 import { type HeldRow, provenDifferences } from "../src/policy/differing-rows.js";
 import { isExcluded, liveRule, walkedIndexes } from "../src/policy/rows-to-compare.js";

@@ -5,7 +5,6 @@ import {
   followerKey,
   isOpActive,
   type ReplicaReport,
-  replicaKey,
 } from "../model/cluster-state.js";
 import { activityOf } from "../model/ops.js";
 import type { OnEvent } from "../model/outcome.js";
@@ -13,7 +12,7 @@ import type { MarkDeadCall } from "../model/plan.js";
 import { observe } from "../observe/cluster.js";
 import { type SharedPoll, sharedPoll, sharedRead } from "../observe/coalesced-calls.js";
 import { observeOnePartition } from "../observe/partition.js";
-import type { TableName } from "../observe/shared-reads.js";
+import { readReports } from "../observe/read-tablet.js";
 import { markDeadKey } from "../planning/documented.js";
 import { isLoading } from "../policy/what-it-holds.js";
 import { adaptiveLoadLimit } from "../steps/adaptive-load-limit.js";
@@ -67,22 +66,14 @@ export function createContext(cluster: Cluster, options: ContextOptions): StepCo
     markDead: createMarker(cluster, markDeadCalls),
     withLoadSlot: (endpoint, work, mayQueue = false) => limitOf(endpoint).run(work, mayQueue),
     statusOf: memoized((endpoint: Endpoint) =>
-      sharedPoll(
-        clock,
-        async () => {
-          const reports = await cluster.getTableStatus(endpoint);
-          return new Map(reports.map((one) => [replicaKey(one), one]));
+      sharedPoll(clock, () => readReports(cluster, endpoint), activityOnTablet, {
+        onTick(reports) {
+          const loading = [...reports.values()].filter(isLoading).length;
+          limitOf(endpoint).tick(loading);
+          onEvent({ kind: "loads", endpoint, loading });
         },
-        activityOnTablet,
-        {
-          onTick(reports) {
-            const loading = [...reports.values()].filter(isLoading).length;
-            limitOf(endpoint).tick(loading);
-            onEvent({ kind: "loads", endpoint, loading });
-          },
-          gatherMs,
-        },
-      ),
+        gatherMs,
+      }),
     ),
     listOf: createLists(cluster),
     recordOf: createRecords(cluster, gatherMs),
@@ -143,7 +134,7 @@ function createRecords(cluster: Cluster, gatherMs: number): StepContext["recordO
     };
     return sharedRead(cluster.clock, read, gatherMs);
   });
-  return ({ db, table }: TableName) => byKey(JSON.stringify([db, table]));
+  return ({ db, table }) => byKey(JSON.stringify([db, table]));
 }
 
 /**

@@ -1,14 +1,13 @@
 import pLimit from "p-limit";
 import type { Cluster } from "../cluster/cluster.js";
 import { OpsError } from "../errors.js";
-import {
-  type ClusterState,
-  type Endpoint,
-  type ReplicaReport,
-  replicaKey,
-  type TableClaim,
-  type TabletClaim,
-  type TabletView,
+import type {
+  ClusterState,
+  Endpoint,
+  TableClaim,
+  TabletClaim,
+  TabletView,
+  Topology,
 } from "../model/cluster-state.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { OnEvent } from "../model/outcome.js";
@@ -69,19 +68,7 @@ async function observeNow(cluster: Cluster, scope: Scope): Promise<ClusterState>
     scope.knownOffsetsStore?.read(),
   ]);
   scope.signal?.throwIfAborted();
-  const registered = new Set(topology.tablets);
-  const recorded = await endpointsOf(tables);
-  const wanted = new Set(recorded);
-  for (const endpoint of [...registered, ...claims.map((one) => one.endpoint)])
-    wanted.add(endpoint);
-  const tablets = await observeTablets(cluster, {
-    wanted,
-    recorded,
-    claims,
-    registered,
-    lost: scope.lost ?? new Set(),
-    onEvent: scope.onEvent,
-  });
+  const tablets = await observeTablets(cluster, topology, claims, tables, scope);
   scope.signal?.throwIfAborted();
   const [followers, stored, snapshots] = await Promise.all([
     observeFollowers(cluster, tables, tablets, scope.signal),
@@ -114,52 +101,42 @@ async function endpointsOf(tables: readonly TableClaim[]): Promise<Set<Endpoint>
   return endpoints;
 }
 
-interface TabletScope {
-  readonly wanted: ReadonlySet<Endpoint>;
-  /** Tablets with a replica on record. */
-  readonly recorded: ReadonlySet<Endpoint>;
-  readonly claims: readonly TabletClaim[];
-  readonly registered: ReadonlySet<Endpoint>;
-  readonly lost: ReadonlySet<Endpoint>;
-  readonly onEvent: OnEvent | undefined;
-}
-
+/** Reads every tablet that is registered in ZooKeeper, known to the nameserver, or has a replica on record. */
 async function observeTablets(
   cluster: Cluster,
-  question: TabletScope,
+  topology: Topology,
+  listed: readonly TabletClaim[],
+  tables: readonly TableClaim[],
+  { lost, onEvent }: Scope,
 ): Promise<Map<Endpoint, TabletView>> {
   const limit = pLimit(TABLETS_AT_ONCE);
-  const claims = new Map(question.claims.map((one) => [one.endpoint, one]));
-  const of = question.wanted.size;
-  const silent = new Set([...question.wanted].sort(compareText));
+  const registered = new Set(topology.tablets);
+  const claims = new Map(listed.map((one) => [one.endpoint, one]));
+  const recorded = await endpointsOf(tables);
+  const wanted = [...new Set([...recorded, ...registered, ...claims.keys()])].sort(compareText);
+  const silent = new Set(wanted);
   const views = await Promise.all(
-    [...silent].map((endpoint) =>
+    wanted.map((endpoint) =>
       limit(async (): Promise<TabletView> => {
         const known = {
           endpoint,
           claim: claims.get(endpoint),
-          isRegistered: question.registered.has(endpoint),
-          isLost: question.lost.has(endpoint),
+          isRegistered: registered.has(endpoint),
+          isLost: lost?.has(endpoint) === true,
         };
-        const view = await readTablet(cluster, known, async () =>
-          indexReports(await cluster.getTableStatus(endpoint)),
-        );
+        const view = await readTablet(cluster, known);
         silent.delete(endpoint);
-        question.onEvent?.({ kind: "asked", of, silent });
+        onEvent?.({ kind: "asked", of: wanted.length, silent });
         return view;
       }),
     ),
   );
   const tablets = new Map(views.map((view) => [view.endpoint, view]));
-  for (const [endpoint, mayBeAt] of moveCandidates(tablets, question.recorded)) {
+  for (const [endpoint, mayBeAt] of moveCandidates(tablets, recorded)) {
     const view = tablets.get(endpoint);
     if (view !== undefined) tablets.set(endpoint, { ...view, mayBeAt });
   }
   return tablets;
-}
-
-function indexReports(reports: readonly ReplicaReport[]): Map<string, ReplicaReport> {
-  return new Map(reports.map((one) => [replicaKey(one), one]));
 }
 
 /** Limit of tables whose records are read in one observation. */

@@ -13,8 +13,7 @@ import { type liveRule, walkedIndexes } from "../policy/rows-to-compare.js";
 import { untilAborted } from "../util/within.js";
 import { createRowReader, type ReadStyle, type RowReader } from "./row-reader.js";
 import { isSameSums } from "./row-records.js";
-import { jumpFrom } from "./row-sample.js";
-import { readLeaderStretch, readRows, readSums, type Stretch } from "./row-stretch.js";
+import { jumpFrom, readLeaderStretch, readRows, readSums, type Stretch } from "./row-stretch.js";
 
 /** A partition whose replicas are compared. */
 export interface RowsOfPartition {

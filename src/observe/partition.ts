@@ -1,17 +1,22 @@
+import type { Cluster } from "../cluster/cluster.js";
 import {
   type Endpoint,
   type FollowerList,
   followerKey,
+  type Op,
   type PartitionId,
+  type PartitionNumbers,
+  type ReplicaReport,
   replicaKey,
   type TableClaim,
+  type TabletClaim,
   type TabletView,
 } from "../model/cluster-state.js";
 import { opsOfPartition } from "../model/ops.js";
 import { type PartitionView, viewPartitions } from "../model/partition-view.js";
+import type { SharedPoll, SharedRead } from "./coalesced-calls.js";
 import { type KnownTablet, readTablet } from "./read-tablet.js";
-import { isRunningLeader, refreshReports, settledList } from "./replication.js";
-import type { SharedReads } from "./shared-reads.js";
+import { isRunningLeader, observeList } from "./replication.js";
 import { observeSnapshots } from "./snapshots.js";
 
 /**
@@ -19,6 +24,38 @@ import { observeSnapshots } from "./snapshots.js";
  * tablet that is gone does not answer.
  */
 const MEMBERS_AGE_MS = 1_000;
+
+/**
+ * The reads that all partitions of a run share: one call serves all callers that need it at the same time.
+ */
+export interface SharedReads {
+  readonly cluster: Cluster;
+  /** Aborted when the run is to stop. */
+  readonly signal: AbortSignal;
+  /**
+   * The replicas that a tablet has loaded, by `replicaKey`; one call serves all partitions on it.
+   */
+  readonly statusOf: (endpoint: Endpoint) => SharedPoll<ReadonlyMap<string, ReplicaReport>>;
+  /** The replication list of a leader: one call serves all its followers. */
+  readonly listOf: (leader: Endpoint, id: PartitionNumbers) => SharedPoll<FollowerList>;
+  /** The nameserver's record of a table; undefined if there is no table of that name. */
+  readonly recordOf: (
+    table: Pick<PartitionId, "db" | "table">,
+  ) => SharedRead<TableClaim | undefined>;
+  /** The nameserver's ops. */
+  readonly ops: SharedPoll<readonly Op[]>;
+  /** Tablets declared lost by the operator. */
+  readonly lost: ReadonlySet<Endpoint>;
+  /** The nameserver's list of tablets. */
+  readonly tablets: SharedRead<ReadonlyMap<Endpoint, TabletClaim>>;
+  /** The tablets that are registered in ZooKeeper. */
+  readonly registered: SharedRead<ReadonlySet<Endpoint>>;
+  /**
+   * Registered tablets whose registration was left behind, with its znode; see
+   * `Cluster.leftRegistration`.
+   */
+  readonly leftRegistrations: SharedRead<ReadonlyMap<Endpoint, string>>;
+}
 
 /**
  * Observes one partition, like `observe` does for all. Its calls to the nameserver and the tablets are shared with all
@@ -108,10 +145,8 @@ async function followersOf(
     [...tablets].map(async ([endpoint, tablet]) => {
       if (!isRunningLeader(tablet, key)) return;
       const read = () => listOf(endpoint, id).now();
-      const list = await settledList(cluster.clock, read, signal).catch(() => undefined);
-      if (list === undefined) return;
-      lists.set(followerKey(endpoint, id), list);
-      await refreshReports(cluster, tablets, id, list);
+      const list = await observeList(cluster, tablets, id, read, signal);
+      if (list !== undefined) lists.set(followerKey(endpoint, id), list);
     }),
   );
   return lists;

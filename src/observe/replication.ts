@@ -23,9 +23,6 @@ const LEADERS_AT_ONCE = 512;
 const LAG_PATIENCE_MS = 2_000;
 const LAG_POLL_MS = 200;
 
-/** Identifies a partition. */
-type Key = PartitionNumbers;
-
 /**
  * Reads the replication list of every replica that runs as leader; those that do not answer are left
  * out.
@@ -56,10 +53,8 @@ export async function observeFollowers(
   const askOneByOne = async () => {
     for (const one of waiting) {
       const read = () => cluster.getTableFollower(one.endpoint, one);
-      const list = await settledList(cluster.clock, read, signal).catch(() => undefined);
-      if (list === undefined) continue;
-      lists.set(followerKey(one.endpoint, one), list);
-      await refreshReports(cluster, tablets, one, list);
+      const list = await observeList(cluster, tablets, one, read, signal);
+      if (list !== undefined) lists.set(followerKey(one.endpoint, one), list);
     }
   };
   await Promise.all(Array.from({ length: LEADERS_AT_ONCE }, askOneByOne));
@@ -73,13 +68,31 @@ export function isRunningLeader(tablet: TabletView | undefined, key: string): bo
 }
 
 /**
+ * Reads the replication list of one leader; undefined if it does not answer.
+ *
+ * @param tablets Like that of {@link observeFollowers}.
+ * @param read Reads the list.
+ */
+export async function observeList(
+  cluster: Cluster,
+  tablets: Map<Endpoint, TabletView>,
+  id: PartitionNumbers,
+  read: () => Promise<FollowerList>,
+  signal: AbortSignal | undefined,
+): Promise<FollowerList | undefined> {
+  const list = await settledList(cluster.clock, read, signal).catch(() => undefined);
+  if (list !== undefined) await refreshReports(cluster, tablets, id, list);
+  return list;
+}
+
+/**
  * Reads reports again that seem behind. Followers were read before their leader's list, so under writes
  * their reports are older than it; only a newer report proves a lower offset.
  */
-export async function refreshReports(
+async function refreshReports(
   cluster: Cluster,
   tablets: Map<Endpoint, TabletView>,
-  id: Key,
+  id: PartitionNumbers,
   list: FollowerList,
 ): Promise<void> {
   const key = replicaKey(id);
@@ -104,7 +117,7 @@ export async function refreshReports(
  * The first list, with each follower's newest offset once all have reached the leader's first offset or
  * time is up.
  */
-export async function settledList(
+async function settledList(
   clock: Clock,
   read: () => Promise<FollowerList>,
   signal: AbortSignal | undefined,

@@ -1,11 +1,6 @@
 import type { Cluster } from "../cluster/cluster.js";
 import { absenceOf, mayBeGivenUp, mayBeReturning } from "../model/absence.js";
-import {
-  type ClusterState,
-  type Endpoint,
-  replicaKey,
-  type TabletView,
-} from "../model/cluster-state.js";
+import type { ClusterState, Endpoint, TabletView } from "../model/cluster-state.js";
 import type { OnEvent } from "../model/outcome.js";
 import { tabletHealth } from "../model/partition-view.js";
 import { readTablet } from "./read-tablet.js";
@@ -92,14 +87,7 @@ async function lookAgain(
     tablets.map(async ({ endpoint, mayBeAt, isLost }) => {
       const claim = claims.find((one) => one.endpoint === endpoint);
       const isRegistered = topology.tablets.includes(endpoint);
-      const view = await readTablet(
-        cluster,
-        { endpoint, claim, isRegistered, isLost },
-        async () => {
-          const reports = await cluster.getTableStatus(endpoint);
-          return new Map(reports.map((one) => [replicaKey(one), one]));
-        },
-      );
+      const view = await readTablet(cluster, { endpoint, claim, isRegistered, isLost });
       return { ...view, mayBeAt };
     }),
   );

@@ -3,7 +3,7 @@ import type { StepOutcome } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Step, StepKind } from "../model/step.js";
-import type { SharedReads } from "../observe/shared-reads.js";
+import type { SharedReads } from "../observe/partition.js";
 import { untilAborted } from "../util/within.js";
 import type { Expectation } from "./expectations.js";
 
