@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
+import { adviseOnRows } from "../src/diagnosis/rows-advice.js";
 import { TabletServer } from "../src/gen/openmldb/api_pb.js";
 import { adviceText } from "../src/model/advice.js";
 import { comparePositions, segmentOf } from "../src/model/row-order.js";
 import type { RowComparison, RowGroup } from "../src/model/rows.js";
 import { addTo, eachRow, emptySums, isSameSums, positionOf } from "../src/observe/row-records.js";
 import { jumpFrom } from "../src/observe/row-stretch.js";
-import { adviseOnRows } from "../src/policy/advise-on-rows.js";
 import { type HeldRow, provenDifferences } from "../src/policy/differing-rows.js";
 import { isExcluded, liveRule, walkedIndexes } from "../src/policy/rows-to-compare.js";
 import { readRecording } from "../src/sandbox/model/recording-document.js";
