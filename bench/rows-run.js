@@ -18,7 +18,13 @@ const before = process.memoryUsage().rss;
 const cost = watchCost();
 const began = performance.now();
 const found = await compareRows(
-  { tid: 1, pid: 0, storageMode, leader: "first", followers: ["last"] },
+  {
+    id: { db: "db", table: "table", tid: 1, pid: 0 },
+    storageMode,
+    leader: "first",
+    followers: ["last"],
+    missing: [],
+  },
   {
     cluster: { clock: realClock, ...store },
     rules: RULES,

@@ -37,7 +37,15 @@ async function filled(
     compare: (options) =>
       clock.run(
         compareRows(
-          { tid, pid: 0, storageMode, leader, followers },
+          {
+            id: { ...SCOPE, tid },
+            storageMode,
+            leader,
+            followers,
+            missing: [],
+            leaderRows: rows,
+            rows,
+          },
           {
             cluster,
             rules: { liveRule, provenDifferences },

@@ -1,28 +1,16 @@
 import type { Cluster } from "../cluster/cluster.js";
 import { messageOf, OpsError, refused } from "../errors.js";
-import type {
-  Endpoint,
-  ReplicaReport,
-  SchemaClaim,
-  StorageMode,
-  Ttl,
-} from "../model/cluster-state.js";
-import type { IndexDifference, RowComparison, RowGroup, RowPosition } from "../model/rows.js";
+import type { Endpoint, ReplicaReport, SchemaClaim, Ttl } from "../model/cluster-state.js";
+import type { IndexDifference, PartitionRows, RowGroup, RowPosition } from "../model/rows.js";
 import type { provenDifferences, Reading } from "../policy/differing-rows.js";
-import { type liveRule, walkedIndexes } from "../policy/rows-to-compare.js";
+import { type liveRule, type RowTask, walkedIndexes } from "../policy/rows-to-compare.js";
 import { untilAborted } from "../util/within.js";
 import { createRowReader, type ReadStyle, type RowReader } from "./row-reader.js";
 import { isSameSums } from "./row-records.js";
 import { jumpFrom, readLeaderStretch, readRows, readSums, type Stretch } from "./row-stretch.js";
 
-/** A partition whose replicas are compared. */
-export interface RowsOfPartition {
-  readonly tid: number;
-  readonly pid: number;
-  readonly storageMode: StorageMode;
-  readonly leader: Endpoint;
-  readonly followers: readonly Endpoint[];
-}
+/** A partition that has a leader. */
+type Led = RowTask & { readonly leader: Endpoint };
 
 /** The rules of a comparison. */
 export interface RowRules {
@@ -71,42 +59,48 @@ const UNDECIDED_MAX = 3;
  * leader's offset; see `provenDifferences`.
  *
  * @throws The signal's reason on abort. Errors of tablets become reasons why the partition cannot be
- *   compared now.
+ *   compared now, like the missing replicas.
  */
-export async function compareRows(
-  of: RowsOfPartition,
-  options: CompareOptions,
-): Promise<RowComparison> {
-  const { leader, followers } = of;
+export async function compareRows(task: RowTask, options: CompareOptions): Promise<PartitionRows> {
+  const { id, leader, followers, missing } = task;
   const found: Found = {
     rows: 0,
     expired: 0,
     bytes: 0,
     differences: [],
     notWalked: [],
-    reasons: [],
+    reasons: [...missing],
   };
   const onRead = (rows: number, bytes: number) => {
     found.bytes += bytes;
     options.onRead(rows, bytes);
   };
   try {
-    if (followers.length > 0) await compareIndexes(of, { ...options, onRead }, found);
+    if (leader !== undefined && followers.length > 0) {
+      await compareIndexes({ ...task, leader }, { ...options, onRead }, found);
+    }
   } catch (error) {
     options.signal.throwIfAborted();
     if (!(error instanceof OpsError)) throw error;
     found.reasons.push(messageOf(error));
   }
-  const isUndecided = found.reasons.length > 0;
-  const compared = isUndecided ? "not-comparable" : "same";
   return {
     ...found,
-    status:
-      followers.length === 0 ? "single" : found.differences.length > 0 ? "different" : compared,
+    id,
+    status: statusOf(task, found),
     leader,
     followers,
     isSample: options.sampleRows !== undefined,
   };
+}
+
+function statusOf(
+  { leader, followers }: RowTask,
+  { differences, reasons }: Found,
+): PartitionRows["status"] {
+  if (differences.length > 0) return "different";
+  if (leader === undefined || reasons.length > 0) return "not-comparable";
+  return followers.length === 0 ? "single" : "same";
 }
 
 /** The results so far. */
@@ -119,13 +113,9 @@ interface Found {
   readonly reasons: string[];
 }
 
-async function compareIndexes(
-  of: RowsOfPartition,
-  options: CompareOptions,
-  found: Found,
-): Promise<void> {
+async function compareIndexes(of: Led, options: CompareOptions, found: Found): Promise<void> {
   const { cluster } = options;
-  const { tid, pid } = of;
+  const { tid, pid } = of.id;
   const schemas: SchemaClaim[] = [];
   for (const endpoint of [of.leader, ...of.followers]) {
     const call = cluster.getTableSchema(endpoint, { tid, pid });
@@ -175,7 +165,7 @@ interface IndexOptions extends CompareOptions {
 }
 
 async function compareIndex(
-  of: RowsOfPartition,
+  of: Led,
   options: IndexOptions,
   found: Found,
 ): Promise<readonly RowGroup[]> {
@@ -215,7 +205,7 @@ async function compareIndex(
 type Outcome = readonly RowGroup[] | string;
 
 async function compareStretch(
-  of: RowsOfPartition,
+  of: Led,
   options: IndexOptions,
   place: Pick<Stretch, "from" | "rank">,
 ) {
@@ -237,11 +227,7 @@ async function compareStretch(
  * Reads a stretch again, with the waits that distinguish differing rows from rows that were written or
  * expired meanwhile.
  */
-async function findDifferences(
-  of: RowsOfPartition,
-  options: IndexOptions,
-  stretch: Stretch,
-): Promise<Outcome> {
+async function findDifferences(of: Led, options: IndexOptions, stretch: Stretch): Promise<Outcome> {
   let outcome: Outcome = "";
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     outcome = await readTwice(of, options, stretch);
@@ -250,11 +236,7 @@ async function findDifferences(
   return outcome;
 }
 
-async function readTwice(
-  of: RowsOfPartition,
-  options: IndexOptions,
-  stretch: Stretch,
-): Promise<Outcome> {
+async function readTwice(of: Led, options: IndexOptions, stretch: Stretch): Promise<Outcome> {
   const { cluster, readers, rules, ttl, signal } = options;
   const [leader, ...followers] = readers as [RowReader, ...RowReader[]];
   const began = cluster.clock.now();
@@ -296,7 +278,7 @@ function knownRule(rule: ReturnType<typeof liveRule>) {
  */
 async function waitForFollowers(
   cluster: Cluster,
-  { tid, pid, leader, followers }: RowsOfPartition,
+  { id: { tid, pid }, leader, followers }: Led,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const reportOf = async (endpoint: Endpoint): Promise<ReplicaReport | undefined> => {
@@ -305,12 +287,12 @@ async function waitForFollowers(
     return reports.find((one) => one.tid === tid && one.pid === pid);
   };
   const own = await reportOf(leader);
-  if (own?.role !== "leader") return `${leader} does not lead it any more`;
+  if (own?.role !== "leader") return `${leader} is no longer the leader of the partition`;
   const until = cluster.clock.now() + REACH_MS;
   for (const endpoint of followers) {
     for (;;) {
       const its = await reportOf(endpoint);
-      if (its === undefined) return `${endpoint} has not loaded it any more`;
+      if (its === undefined) return `${endpoint} no longer has the partition loaded`;
       if (its.offset >= own.offset) break;
       if (cluster.clock.now() >= until) {
         return `${endpoint} is at offset ${its.offset} and did not reach ${own.offset}, where ${leader} was, within ${REACH_MS / 1_000} s`;

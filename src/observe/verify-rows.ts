@@ -1,21 +1,14 @@
-import type { Cluster } from "../cluster/cluster.js";
 import type { RowsProgress } from "../model/progress.js";
-import type { PartitionRows, RowComparison, Sample } from "../model/rows.js";
+import type { PartitionRows, Sample } from "../model/rows.js";
 import type { RowTask } from "../policy/rows-to-compare.js";
-import { compareRows, type RowRules } from "./compare-rows.js";
+import { type CompareOptions, compareRows } from "./compare-rows.js";
 
 /** The options of {@link verifyRows}. */
-export interface VerifyRowsOptions {
-  readonly cluster: Cluster;
-  readonly rules: RowRules;
-  readonly signal: AbortSignal;
-  /** Limit of the rate at which rows are read from each tablet. */
-  readonly bytesPerSecond: number;
+export interface VerifyRowsOptions extends Omit<CompareOptions, "sampleRows" | "onRead"> {
   /** Limit of partitions that are compared concurrently; never two that share a tablet. */
   readonly concurrency: number;
   /** Undefined: all rows. */
   readonly sample: Sample | undefined;
-  readonly random: () => number;
   readonly onProgress: (progress: RowsProgress) => void;
   /** Receives each partition as soon as it is compared. */
   readonly onCompared: (one: PartitionRows) => void;
@@ -42,10 +35,12 @@ export async function verifyRows(
     const tablets = tabletsOf(task);
     for (const endpoint of tablets) busy.add(endpoint);
     const work = async () => {
-      const one = await compareTask(task, options, (rows) => {
+      const onRead = (rows: number) => {
         count.read(rows);
         report();
-      });
+      };
+      const sampled = sampleRows(options.sample, task);
+      const one = await compareRows(task, { ...options, sampleRows: sampled, onRead });
       results.set(task, one);
       count.finished(task);
       options.onCompared(one);
@@ -76,50 +71,6 @@ export async function verifyRows(
 
 function tabletsOf({ leader, followers }: RowTask): string[] {
   return leader === undefined ? [] : [leader, ...followers];
-}
-
-async function compareTask(
-  task: RowTask,
-  options: VerifyRowsOptions,
-  onRows: (rows: number) => void,
-): Promise<PartitionRows> {
-  const { id, leader, followers, missing, storageMode } = task;
-  if (leader === undefined) return { id, ...notRead(task, options) };
-  const { cluster, signal, bytesPerSecond, rules, random, sample } = options;
-  const compared = await compareRows(
-    { tid: id.tid, pid: id.pid, storageMode, leader, followers },
-    {
-      cluster,
-      signal,
-      bytesPerSecond,
-      rules,
-      random,
-      sampleRows: sampleRows(sample, task),
-      onRead: onRows,
-    },
-  );
-  const isDifferent = compared.status === "different";
-  return {
-    ...compared,
-    id,
-    status: missing.length > 0 && !isDifferent ? "not-comparable" : compared.status,
-    reasons: [...missing, ...compared.reasons],
-  };
-}
-
-function notRead(task: RowTask, { sample }: VerifyRowsOptions): RowComparison {
-  return {
-    status: "not-comparable",
-    leader: undefined,
-    followers: task.followers,
-    rows: 0,
-    expired: 0,
-    bytes: 0,
-    differences: [],
-    notWalked: [],
-    reasons: task.missing,
-    isSample: sample !== undefined,
-  };
 }
 
 function sampleRows(sample: Sample | undefined, { leaderRows }: RowTask): number | undefined {
