@@ -2,7 +2,7 @@ import { diagnose } from "../diagnosis/diagnose.js";
 import { type Endpoint, type PartitionId, replicaKey } from "../model/cluster-state.js";
 import { givenUpCount, isWithin } from "../model/loss.js";
 import { type PartitionView, partitionName, replicaAt } from "../model/partition-view.js";
-import type { ChoiceOfLeader, PartitionResult } from "../model/report.js";
+import type { ChoiceOfLeader, PartitionResult, RunReport } from "../model/report.js";
 import type { RecoverAgain } from "../model/tool-command.js";
 import { lossIfLeads } from "../policy/what-is-given-up.js";
 import { isServing, trueOffset } from "../policy/what-it-holds.js";
@@ -11,10 +11,7 @@ import { isServing, trueOffset } from "../policy/what-it-holds.js";
 const FILE = "decisions.jsonl";
 
 /** The commands that write the open decisions to a file and that apply the file. */
-export function decideCommands(again: RecoverAgain): {
-  readonly write: string;
-  readonly apply: string;
-} {
+export function decideCommands(again: RecoverAgain): NonNullable<RunReport["decide"]> {
   return { write: again({ decisions_out: FILE }), apply: again({ decisions: FILE }) };
 }
 

@@ -75,16 +75,11 @@ export interface Plan {
 export type RecoveryPlan = Plan & { readonly method: Method };
 
 /** The input of {@link makePlan}. */
-export interface PlanInput {
+export interface PlanInput extends Pick<RecoveryPlan, "method" | "only" | "accept" | "lost"> {
   readonly state: ClusterState;
   /** `viewPartitions(state)`, narrowed to the scope of the run. */
   readonly views: readonly PartitionView[];
   readonly planner: Planner;
-  readonly method: Method;
-  readonly only: Selection;
-  readonly accept: ReadonlyMap<string, Endpoint>;
-  /** None if undefined. */
-  readonly lost?: Lost | undefined;
   /** ISO 8601 in UTC. */
   readonly now: string;
 }
@@ -109,7 +104,11 @@ export function* makePlan(input: PlanInput): Work<RecoveryPlan> {
   };
 }
 
-/** What a plan is based on, in addition to the facts of each partition. @param partitions Number of those observed. */
+/**
+ * What a plan is based on, in addition to the facts of each partition.
+ *
+ * @param partitions Number of partitions that were observed.
+ */
 export function basisOf(state: ClusterState, partitions: number): Plan["basis"] {
   return {
     nameserver: state.topology.leader,
