@@ -273,4 +273,13 @@ test("confset and restore are in the history, with their changes", async () => {
   const changed = runs.find((one) => one.command === "confset");
   const shown = runIn(await run(["history", `--id=${changed?.id}`, "--output=json"]));
   expect(shown.calls?.map((call) => call.intent.method)).toEqual(["confSet"]);
+  const refused = await run(["recovertable", "nowhere", "--yes", ...connection(sandbox)]);
+  expect(refused.code).toBe(4);
+  const [last] = runsIn(await run(["history", "--output=json"]));
+  const ended = runIn(await run(["history", `--id=${last?.id}`, "--output=json"]));
+  expect(ended, "a run that an error ended says which").toMatchObject({
+    command: "recovertable",
+    exitCode: 4,
+    detail: expect.stringContaining("nowhere"),
+  });
 });

@@ -9,13 +9,13 @@ import {
   integer,
   integerOrAll,
   oneEndpoint,
-  partitionNames,
   passwordInFile,
+  pidList,
   readableFile,
   replaceableFile,
   zkServers,
 } from "./flag-values.js";
-import { type FlagsOf, many, noVariable, optional, required, toggle, withDefault } from "./spec.js";
+import { type FlagsOf, noVariable, optional, required, toggle, withDefault } from "./spec.js";
 
 const HOUR = 3_600_000;
 /** The largest time limit in milliseconds: a timer of Node.js cannot wait longer than 24.8 days. */
@@ -155,6 +155,16 @@ export const dbOfTable = noVariable(
 
 /** `--table` of commands that act on one table. */
 export const oneTable = noVariable(required(["table", "NAME", "the table"], anyText, "--table=t1"));
+
+/** `--pid` of commands that act on all partitions of the table without it. */
+export const onlyPids = noVariable({
+  ...withDefault(
+    ["pid", "LIST", "these partitions only, such as 0,2,5-7; * for all"],
+    pidList,
+    "*",
+  ),
+  isList: true,
+});
 
 /** `--endpoint` of commands that act on one tablet. */
 export const oneTablet = noVariable(
@@ -331,11 +341,3 @@ export const operateSpecs = {
 
 /** Flags of every command that runs an operation. */
 export type OperateFlags = FlagsOf<typeof operateSpecs>;
-
-/** Partitions in which entries may be discarded. */
-export const acceptDataLoss = noVariable(
-  many(
-    ["accept_data_loss", "DB.TABLE:PID", "give up entries there, only where named"],
-    partitionNames,
-  ),
-);

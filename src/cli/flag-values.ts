@@ -163,7 +163,7 @@ function sizeText(bytes: number): string {
 }
 
 /** Values separated by commas that each match `form`; `what` names the form in errors. */
-export function listOf(form: RegExp, what: string): ValueParser<readonly string[]> {
+function listOf(form: RegExp, what: string): ValueParser<readonly string[]> {
   return (text, source) => {
     const values = text.split(",");
     const bad = values.find((value) => !form.test(value));
@@ -224,6 +224,9 @@ function onePartition(name: string, where: string): PartitionRef {
 /** Partitions by full name, or the accepted loss with lost tablets, such as `lost=3..12`. */
 export const partitionsOrLoss: ValueParser<readonly (PartitionRef | Loss)[]> = (text, where) =>
   splitNames(text).map((name) => lossOfFlagValue(name) ?? onePartition(name, where));
+
+/** Endpoints or server names of tablets, separated by commas. */
+export const endpointList = listOf(/^\S+$/, "an endpoint");
 
 /** The endpoint or server name of one tablet. */
 export const oneEndpoint: ValueParser<string> = (text, where) => {

@@ -1,22 +1,16 @@
 import { usageError } from "../errors.js";
-import {
-  acceptDataLoss,
-  dbOfTable,
-  method,
-  oneTable,
-  oneTablet,
-  operateSpecs,
-} from "./common-specs.js";
+import { dbOfTable, method, oneTable, oneTablet, operateSpecs } from "./common-specs.js";
 import {
   anyText,
   choice,
   integer,
   oneEndpoint,
   opId,
+  partitionNames,
   pidList,
   type ValueParser,
 } from "./flag-values.js";
-import { type FlagsOf, noVariable, optional, required, toggle } from "./spec.js";
+import { type FlagsOf, many, noVariable, optional, required, toggle } from "./spec.js";
 
 const yesOrNo: ValueParser<boolean> = Object.assign(
   (text: string, where: string) => choice("yes", "no")(text, where) === "yes",
@@ -46,6 +40,14 @@ export const changeLeaderSpecs = {
     toggle("accept_data_loss", "give up entries that the new leader does not hold"),
   ),
 };
+
+/** Partitions in which entries may be discarded. */
+const acceptDataLoss = noVariable(
+  many(
+    ["accept_data_loss", "DB.TABLE:PID", "give up entries there, only where named"],
+    partitionNames,
+  ),
+);
 
 const endpointSpecs = {
   endpoint: oneTablet,

@@ -7,6 +7,7 @@ import {
   lockSpecs,
   oneTable,
   onlyDb,
+  onlyPids,
   operateSpecs,
   outputSpecs,
   planSpecs,
@@ -16,11 +17,10 @@ import {
 } from "./common-specs.js";
 import {
   anyText,
+  endpointList,
   integer,
-  listOf,
   oneEndpoint,
   partitionsOrLoss,
-  pidList,
   readableFile,
   replaceableFile,
 } from "./flag-values.js";
@@ -29,10 +29,7 @@ import { healthSpecs } from "./verify-specs.js";
 
 /** `--lost`: tablets that the operator declares lost. */
 const lostTablets = noVariable(
-  many(
-    ["lost", "ENDPOINT", "recover without this tablet: it will not return"],
-    listOf(/^\S+$/, "an endpoint"),
-  ),
+  many(["lost", "ENDPOINT", "recover without this tablet: it will not return"], endpointList),
 );
 
 /** Flags of `recoverdata`. */
@@ -77,7 +74,7 @@ export const recoverDataSpecs = {
   leader: noVariable(
     many(
       ["leader", "ENDPOINT", "the replica to promote there; one for each --accept_data_loss"],
-      listOf(/^\S+$/, "an endpoint"),
+      endpointList,
     ),
   ),
   /** New file that open decisions are written to. */
@@ -117,9 +114,7 @@ export const recoverTableSpecs = {
   ...recoverDataSpecs,
   db: dbOfTable,
   table: oneTable,
-  pids: noVariable(
-    withDefault(["pid", "LIST", "these partitions only, such as 0,2,5-7; * for all"], pidList, "*"),
-  ),
+  pids: onlyPids,
   /** The only tablet whose replicas are recovered; undefined for all. */
   endpoint: noVariable(
     optional(["endpoint", "ENDPOINT", "the replicas on this tablet only"], oneEndpoint),

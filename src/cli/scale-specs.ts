@@ -1,9 +1,7 @@
 import { usageError } from "../errors.js";
 import { operateSpecs } from "./common-specs.js";
-import { anyText, integer, listOf } from "./flag-values.js";
+import { anyText, endpointList, integer } from "./flag-values.js";
 import { type FlagsOf, noVariable, required, toggle, withDefault } from "./spec.js";
-
-const endpointList = listOf(/^\S+$/, "an endpoint");
 
 const concurrency = withDefault(
   ["concurrency", "N", "partitions worked on at the same time"],

@@ -1,7 +1,7 @@
 import { usageError } from "../errors.js";
 import { OP_WORDS } from "../show/op-words.js";
 import { nearest } from "../util/nearest.js";
-import { commonSpecs, LONGEST, onlyDb, watchSpecs } from "./common-specs.js";
+import { commonSpecs, LONGEST, onlyDb, onlyPids, watchSpecs } from "./common-specs.js";
 import {
   anyText,
   badValue,
@@ -9,7 +9,6 @@ import {
   integer,
   oneEndpoint,
   opIdList,
-  pidList,
   type ValueParser,
 } from "./flag-values.js";
 import { type FlagsOf, many, noVariable, optional, required, toggle, withDefault } from "./spec.js";
@@ -40,14 +39,7 @@ export const showTableSpecs = {
   db: onlyDb,
   table: optional(["table", "NAME", "this table only, in any database"], anyText),
   /** Partitions by number. */
-  pid: noVariable({
-    ...withDefault(
-      ["pid", "LIST", "these partitions only, such as 0,2,5-7; * for all"],
-      pidList,
-      "*",
-    ),
-    isList: true,
-  }),
+  pid: onlyPids,
 };
 
 /** Flags of `showtable`. */

@@ -1,7 +1,8 @@
-import type { OperateFlags } from "../cli/common-specs.js";
-import { commandWords } from "../cli/printed-command.js";
+import type { CommonFlags, OperateFlags } from "../cli/common-specs.js";
+import { commandPrinter, commandWords } from "../cli/printed-command.js";
 import type { Cluster } from "../cluster/cluster.js";
 import type { OpenedCluster } from "../cluster/open.js";
+import { isStop } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
 import type { ToolCommand } from "../model/tool-command.js";
 import { planText } from "../planning/plan-text.js";
@@ -13,7 +14,7 @@ import { jsonPieces, safe } from "../util/text.js";
 import { inTurns } from "../util/yielding.js";
 import { type ChangingRun, changingRun, underLock } from "./changing-run.js";
 import type { CommandIo } from "./command.js";
-import { isPlanOnly, planDigest, writeNewFile } from "./plan-store.js";
+import { isPlanOnly, planDigest, savePlan } from "./plan-store.js";
 import { withClusterAndProgress } from "./progress.js";
 import { reportLeftover } from "./protect.js";
 import { ended, lined, print, tableScreen } from "./write.js";
@@ -85,6 +86,37 @@ export function changeCluster<End>(
   });
 }
 
+/** A run that an error ended early. */
+interface EndedEarly {
+  readonly error: unknown;
+  /** Why auto_failover could not be restored; undefined if it is as it was. */
+  readonly notRestored: string | undefined;
+  readonly hasChanged: boolean;
+}
+
+/**
+ * Rethrows the error that ended a run if it has an exit code of its own: a signal, a time limit, or an error before the
+ * first change. Logs first what is done, and the commands to use next.
+ *
+ * @param done What is done and left; undefined if there was nothing to do.
+ * @param goOn The command that continues the run.
+ */
+export function rethrowOwnEnd(
+  { error, notRestored, hasChanged }: EndedEarly,
+  { done, goOn }: { readonly done: string | undefined; readonly goOn: string },
+  flags: CommonFlags,
+  io: CommandIo,
+): void {
+  if (error === undefined || notRestored !== undefined) return;
+  if (hasChanged && !isStop(error)) return;
+  if (done !== undefined) {
+    io.log.info(done);
+    io.log.info(`to see what is left: ${commandPrinter(flags)({ cmd: "inspect" })}`);
+    io.log.info(`to continue: ${goOn}`);
+  }
+  throw error;
+}
+
 type ChangeFlags = Omit<OperateFlags, "method">;
 
 async function showPlan<End>(
@@ -110,7 +142,7 @@ async function showPlan<End>(
   const size = await inTurns(sizeOf(saved.plan));
   const exitCode = flags.detailedExitcode && hasWork(saved.plan) ? EXIT.unhealthy : EXIT.ok;
   if (flags.planOut !== undefined) {
-    await writeNewFile(flags.planOut, planDocument(saved));
+    await savePlan(flags.planOut, planDocument(saved));
     io.log.info(`the plan is in ${safe(flags.planOut)}`);
   }
   const head = { schemaVersion: SCHEMA_VERSION, command: typed.cmd, dryRun: true, exitCode };

@@ -4,7 +4,7 @@ import { commandPrinter } from "../cli/printed-command.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { messageOf, OpsError } from "../errors.js";
 import { exitCodeOf } from "../exit-codes.js";
-import { openJournal } from "../journal/journal.js";
+import { type Journal, openJournal } from "../journal/journal.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import { durationText } from "../model/duration.js";
 import type { OnEvent } from "../model/outcome.js";
@@ -92,10 +92,10 @@ async function connectedRun(
       note: (text) => io.log.info(safe(text)),
       warn: (text) => io.log.warn(safe(text)),
     });
-    const finish = async (exitCode: number) => {
+    const finish = async (end: Parameters<Journal["finish"]>[0]) => {
       // After a signal, do not wait long for a silent ZooKeeper.
       const limitMs = io.signal.aborted ? STOPPED_JOURNAL_MS : JOURNAL_MS;
-      const finishing = journal.finish({ exitCode });
+      const finishing = journal.finish(end);
       await within(cluster.clock, limitMs, "the journal", finishing).catch(() => undefined);
     };
     onEvent = toAll([progress.onEvent, journal.onEvent, outputs.onEvent], io);
@@ -113,10 +113,10 @@ async function connectedRun(
         stopProgress: progress.stop,
       });
     } catch (thrown) {
-      await finish(exitCodeOf(thrown));
+      await finish({ exitCode: exitCodeOf(thrown), detail: messageOf(thrown) });
       throw thrown;
     }
-    await finish(exitCode);
+    await finish({ exitCode });
     return exitCode;
   };
   try {

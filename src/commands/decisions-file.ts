@@ -1,11 +1,10 @@
-import { open } from "node:fs/promises";
 import { messageOf, usageError } from "../errors.js";
 import { partitionName } from "../model/partition-view.js";
 import type { LeaderDecision } from "../planning/decisions.js";
 import { checkDocument, digits, maybe, type Zod } from "../util/document.js";
 import { clipped, jsonText, safe } from "../util/text.js";
 import { readUserFile } from "../util/user-file.js";
-import { writeToDisk } from "./write.js";
+import { writeNewFile } from "./write.js";
 
 const KIND = "openmldb-ops decisions";
 const FORMAT_VERSION = 1;
@@ -70,7 +69,7 @@ export async function writeDecisions(
   decisions: readonly LeaderDecision[],
 ): Promise<void> {
   try {
-    await writeToDisk(await open(path, "wx", 0o640), lines(rootPath, decisions));
+    await writeNewFile(path, lines(rootPath, decisions));
   } catch (error) {
     throw usageError(
       `cannot write the decisions to ${safe(path)}: ${messageOf(error)}; name a file that does not exist`,

@@ -1,6 +1,6 @@
 import type { OperateFlags } from "../cli/common-specs.js";
 import { commandPrinter, commandWords } from "../cli/printed-command.js";
-import { isStop, usageError } from "../errors.js";
+import { usageError } from "../errors.js";
 import { runOperation } from "../execution/run-operation.js";
 import { EXIT } from "../exit-codes.js";
 import type { OperationReport } from "../model/report.js";
@@ -12,16 +12,16 @@ import { planOfOperation } from "../planning/operation-lanes.js";
 import type { SavedPlan } from "../planning/saved-plan.js";
 import { isWell, operationRows } from "../report/operation-rows.js";
 import {
+  doneText,
   operationJson,
   operationQuestion,
   operationText,
   stepData,
-  stoppedText,
 } from "../report/operation-text.js";
 import type { Limits } from "../steps/step-context.js";
 import { jsonText, safe } from "../util/text.js";
 import { clusterText, confirmed } from "./ask.js";
-import { changeCluster } from "./change-cluster.js";
+import { changeCluster, rethrowOwnEnd } from "./change-cluster.js";
 import type { CommandIo } from "./command.js";
 import { readGivenPlan } from "./plan-store.js";
 import { knownOffsetsStore, printNotRestored, restoreCommand } from "./protect.js";
@@ -125,14 +125,8 @@ function printEnd(
     readonly areNotesKnown: boolean;
   },
 ): number {
-  const { error, notRestored, plan } = report;
-  if (error !== undefined && notRestored === undefined && (isStop(error) || !report.hasChanged)) {
-    if (plan.steps.length > 0) {
-      const inspect = commandPrinter(flags)({ cmd: "inspect" });
-      for (const line of stoppedText(report, inspect, goOn)) io.log.info(line);
-    }
-    throw error;
-  }
+  const { error, notRestored, hasChanged } = report;
+  rethrowOwnEnd({ error, notRestored, hasChanged }, { done: doneText(report), goOn }, flags, io);
   const verdict = isWell(report) ? EXIT.ok : EXIT.partly;
   const exitCode = notRestored === undefined ? verdict : EXIT.notRestored;
   const { isVerbose } = flags;

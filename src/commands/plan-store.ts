@@ -1,14 +1,13 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { open, unlink } from "node:fs/promises";
 import type { PlanFlags } from "../cli/common-specs.js";
-import { messageOf, OpsError, usageError } from "../errors.js";
+import { codeOf, messageOf, OpsError, usageError } from "../errors.js";
 import { idOf, PLAN_FORMAT_VERSION, type SavedPlan } from "../planning/saved-plan.js";
 import { type Checked, checkDocument, checkItems, compactJson } from "../util/document.js";
 import { jsonPieces, safe } from "../util/text.js";
 import { readUserFile } from "../util/user-file.js";
 import { PLAN_BODY, PLAN_BYTES_MAX, PLAN_PARTITION, PLAN_REST } from "./plan-schema.js";
-import { ended, writeToDisk } from "./write.js";
+import { ended, writeNewFile } from "./write.js";
 
 /** The beginning of a plan of any version, without white space; the id is the digest of everything after it. */
 const BEGIN =
@@ -114,17 +113,13 @@ function noPlan(where: string, problem: string): OpsError {
  * @param document For `jsonPieces`.
  * @throws OpsError `usage` if it cannot be saved, or would be too large to be read back.
  */
-export async function writeNewFile(path: string, document: unknown): Promise<void> {
-  const file = await open(path, "wx", 0o640).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "EEXIST") throw planExists(path);
-    throw usageError(`cannot save the plan in ${path}: ${messageOf(error)}`);
-  });
+export async function savePlan(path: string, document: unknown): Promise<void> {
   try {
-    await writeToDisk(file, ended(bounded(inLines(jsonPieces(document)))));
+    await writeNewFile(path, ended(bounded(inLines(jsonPieces(document)))));
   } catch (error) {
-    await unlink(path);
     if (error instanceof OpsError) throw error;
-    throw usageError(`cannot save the plan in ${path}: ${messageOf(error)}`);
+    if (codeOf(error) === "EEXIST") throw planExists(path);
+    throw usageError(`cannot save the plan in ${safe(path)}: ${messageOf(error)}`);
   }
 }
 

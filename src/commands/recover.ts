@@ -16,7 +16,7 @@ import { rowsJson, rowsText, withRows } from "../report/rows-report.js";
 import { replaceFileBy } from "../util/replace-file.js";
 import { safe } from "../util/text.js";
 import { ask } from "./ask.js";
-import { changeCluster } from "./change-cluster.js";
+import { changeCluster, rethrowOwnEnd } from "./change-cluster.js";
 import type { Command, CommandIo } from "./command.js";
 import { writeDecisions } from "./decisions-file.js";
 import { type DeepEnd, deepAfterRecovery, withDeepExit } from "./deep-verify.js";
@@ -243,17 +243,9 @@ function endEarly(
   typed: RecoverCommand,
 ): number {
   const { error, notRestored, progress } = result;
-  const print = commandPrinter(flags);
-  const goOn = recoverAgain(typed, print)();
-  const isStopped = isStop(error);
-  if (notRestored === undefined && (isStopped || !result.hasChanged)) {
-    if (progress.unhealthy.size > 0) {
-      io.log.info(stoppedText(progress));
-      io.log.info(`to see what is left: ${print({ cmd: "inspect" })}`);
-      io.log.info(`to continue: ${goOn}`);
-    }
-    throw error;
-  }
+  const goOn = recoverAgain(typed, commandPrinter(flags))();
+  const done = progress.unhealthy.size > 0 ? stoppedText(progress) : undefined;
+  rethrowOwnEnd(result, { done, goOn }, flags, io);
   const exitCode = notRestored === undefined ? EXIT.partly : EXIT.notRestored;
   if (flags.output === "json") {
     io.stdout.write(

@@ -1,4 +1,4 @@
-import type { FileHandle } from "node:fs/promises";
+import { type FileHandle, open, unlink } from "node:fs/promises";
 import type { GlobalFlags } from "../cli/common-specs.js";
 import type { TableScreen } from "../util/table.js";
 import { untilAborted } from "../util/within.js";
@@ -69,6 +69,21 @@ export async function writeToDisk(file: FileHandle, pieces: Iterable<string>): P
     await file.sync();
   } finally {
     await file.close();
+  }
+}
+
+/**
+ * Writes pieces to a new file, completely or not at all.
+ *
+ * @throws The error of the file system, with code `EEXIST` if there is such a file; an error of `pieces`.
+ */
+export async function writeNewFile(path: string, pieces: Iterable<string>): Promise<void> {
+  const file = await open(path, "wx", 0o640);
+  try {
+    await writeToDisk(file, pieces);
+  } catch (error) {
+    await unlink(path);
+    throw error;
   }
 }
 

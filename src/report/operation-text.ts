@@ -110,14 +110,11 @@ function firstOf(lines: readonly string[], isVerbose: boolean, noun: string): st
   return [...lines.slice(0, SHOWN_MAX), `and ${counted(lines.length - SHOWN_MAX, `more ${noun}`)}`];
 }
 
-/** The state of a stopped operation, and the commands to use next, one line each. */
-export function stoppedText(report: OperationReport, inspect: string, goOn: string): string[] {
-  const left = report.plan.steps.length - doneCount(report.results);
-  return [
-    `${doneOf(report)} done, ${left} left`,
-    `to see what is left: ${inspect}`,
-    `to continue: ${goOn}`,
-  ].map(safe);
+/** What a stopped operation has done, and what is left; undefined if its plan is empty. */
+export function doneText(report: OperationReport): string | undefined {
+  const planned = report.plan.steps.length;
+  if (planned === 0) return undefined;
+  return `${doneOf(report)} done, ${planned - doneCount(report.results)} left`;
 }
 
 function doneOf({ plan, results }: OperationReport): string {
