@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { frameLines } from "../src/show/frame.js";
 import { columns, shownText } from "../src/show/shown.js";
-import { fitColumns } from "../src/util/fit-columns.js";
+import { fitColumns } from "../src/util/table.js";
 import { paint, printable } from "../src/util/text.js";
 import { shortened, textWidth } from "../src/util/width.js";
 

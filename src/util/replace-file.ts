@@ -1,8 +1,6 @@
 import { randomBytes } from "node:crypto";
 import {
-  chmodSync,
   closeSync,
-  constants,
   fchmodSync,
   fsyncSync,
   lstatSync,
@@ -28,11 +26,9 @@ const PERMISSION_BITS = 0o777;
  * @throws Errors of the file system; the old file is then unchanged.
  */
 export function replaceFile(path: string, content: string, newMode = NEW_FILE_MODE): void {
-  const folder = dirname(path);
   const beside = nameBeside(path);
   const mode = modeOf(path);
-  const { O_WRONLY, O_CREAT, O_EXCL } = constants;
-  const file = openSync(beside, O_WRONLY | O_CREAT | O_EXCL, mode ?? newMode);
+  const file = openSync(beside, "wx", mode ?? newMode);
   try {
     try {
       if (mode !== undefined) fchmodSync(file, mode);
@@ -46,7 +42,7 @@ export function replaceFile(path: string, content: string, newMode = NEW_FILE_MO
     rmSync(beside, { force: true });
     throw error;
   }
-  syncFolder(folder);
+  syncFolder(dirname(path));
 }
 
 /**
@@ -60,11 +56,10 @@ export async function replaceFileBy(
   fill: (file: FileHandle) => Promise<void>,
 ): Promise<void> {
   const beside = nameBeside(path);
-  const { O_WRONLY, O_CREAT, O_EXCL } = constants;
   const mode = modeOf(path);
-  const file = await open(beside, O_WRONLY | O_CREAT | O_EXCL, mode ?? NEW_FILE_MODE);
+  const file = await open(beside, "wx", mode ?? NEW_FILE_MODE);
   try {
-    if (mode !== undefined) chmodSync(beside, mode);
+    if (mode !== undefined) await file.chmod(mode);
     await fill(file);
     renameSync(beside, path);
   } catch (error) {

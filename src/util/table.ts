@@ -1,10 +1,13 @@
-import { fitColumns } from "./fit-columns.js";
 import { type Color, clipped, paint, safe } from "./text.js";
 import { shortened, textWidth } from "./width.js";
-import { wrapped } from "./wrap.js";
+import { type Screen, wrapped } from "./wrap.js";
 
 /** Limit of characters of a cell that are shown. */
 const CELL_MAX = 2_000;
+/** Columns of text are not made narrower than this. */
+const TEXT_MIN = 12;
+/** The number of spaces between two columns. */
+const SPACES = 2;
 
 /** One cell of a table: text of any origin, with a colour if it matters. */
 export type Cell = string | { readonly text: string; readonly color: Color };
@@ -18,11 +21,11 @@ export interface Column {
   readonly isExtra?: boolean;
 }
 
-/** The properties of the output. */
-export interface TableScreen {
-  readonly hasColor: boolean;
-  /** Width of the terminal; infinite without one, or if all columns are wanted. */
-  readonly columns: number;
+/** The properties of a column that determine its width. */
+type Fittable = Pick<Column, "align" | "isExtra">;
+
+/** The properties of the output; infinitely wide if all columns are wanted. */
+export interface TableScreen extends Screen {
   /** Lines of the terminal: the titles are repeated on each screenful. Infinite without one. */
   readonly rows: number;
 }
@@ -65,7 +68,7 @@ export function tableOrLines(
  *
  * @param rows Cells in the order of `columns`; missing ones are empty. Iterated twice: each row yields
  *   an empty piece first, while the widths are measured.
- * @returns The titles of the columns that do not fit the screen, see `fitColumns`.
+ * @returns The titles of the columns that do not fit the screen, see {@link fitColumns}.
  */
 export function* tablePieces(
   columns: readonly Column[],
@@ -127,4 +130,52 @@ function safeCell(cell: Cell): { readonly text: string; readonly color: Color | 
   return typeof cell === "string"
     ? { text: safe(clipped(cell, CELL_MAX)), color: undefined }
     : { text: safe(clipped(cell.text, CELL_MAX)), color: cell.color };
+}
+
+/**
+ * Computes the widths of a table's columns on a screen. If they do not all fit: extra columns are left
+ * out, the last one first; then text is shortened, the widest column first; then columns are left out
+ * from the right. Numbers are never shortened, and the first column stays.
+ *
+ * @param widths The width that each column needs.
+ * @param screen Columns of the terminal; infinite if nothing is to be left out.
+ * @returns A width for each column; undefined for one that is left out.
+ */
+export function fitColumns(
+  columns: readonly Fittable[],
+  widths: readonly number[],
+  screen: number,
+): (number | undefined)[] {
+  const fitted: (number | undefined)[] = [...widths];
+  const isTooWide = () => {
+    const shown = fitted.filter((width) => width !== undefined);
+    return shown.reduce((sum, width) => sum + width + SPACES, -SPACES) > screen;
+  };
+  const leaveOut = (isMeant: (index: number) => boolean) => {
+    for (let index = fitted.length - 1; index > 0 && isTooWide(); index -= 1) {
+      if (isMeant(index)) fitted[index] = undefined;
+    }
+  };
+  leaveOut((index) => columns[index]?.isExtra === true);
+  while (isTooWide()) {
+    const widest = widestText(columns, fitted);
+    if (widest === undefined) break;
+    fitted[widest] = (fitted[widest] ?? 0) - 1;
+  }
+  leaveOut(() => true);
+  return fitted;
+}
+
+function widestText(
+  columns: readonly Fittable[],
+  widths: readonly (number | undefined)[],
+): number | undefined {
+  let found: number | undefined;
+  let most = TEXT_MIN;
+  for (const [index, width = 0] of widths.entries()) {
+    if (columns[index]?.align === "right" || width <= most) continue;
+    found = index;
+    most = width;
+  }
+  return found;
 }
