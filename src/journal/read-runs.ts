@@ -3,16 +3,17 @@ import { messageOf } from "../errors.js";
 import { checkDocument } from "../util/document.js";
 import { isProcessAlive } from "../util/process-identity.js";
 import { type JournalText, readJournal } from "./journal-file.js";
-import type {
-  CallCounts,
-  ClusterName,
-  EndRecord,
-  IntentRecord,
-  JournalRecord,
-  OutcomeRecord,
-  RunRecord,
+import {
+  type CallCounts,
+  type ClusterName,
+  type EndRecord,
+  type IntentRecord,
+  JOURNAL_LINE,
+  type JournalRecord,
+  type OutcomeRecord,
+  type RunRecord,
 } from "./record.js";
-import { JOURNAL_LINE } from "./record-schema.js";
+
 import { journalPath } from "./runs-folder.js";
 
 /** Bytes of the largest journal that is read as a whole: enough for a run over a million replicas. */

@@ -1,143 +1,230 @@
-import type { TabletSummary } from "../model/tablet-summary.js";
-import type { MutationCall } from "../run/watch-mutations.js";
+import type { z as zod } from "zod";
+import type { DocumentKind, Zod } from "../util/document.js";
 
 /** Version of the journal's format; readers skip lines of unknown kinds. */
 export const JOURNAL_VERSION = 1;
 
+/** Limit of the nesting of a record. */
+const DEPTH_MAX = 16;
+const PID_MAX = 2 ** 31 - 1;
+
+// The functions below are the definition of each record: its schema for readers, its type for writers.
+
+/** The data that a schema accepts, with all of its fields read-only. */
+type DataOf<Schema extends (z: Zod) => zod.ZodType> = Fixed<zod.infer<ReturnType<Schema>>>;
+type Fixed<T> = T extends object ? { readonly [K in keyof T]: Fixed<T[K]> } : T;
+
+/** ISO 8601, UTC. */
+function timeOf(z: Zod) {
+  return z
+    .string()
+    .max(40)
+    .refine((text) => !Number.isNaN(Date.parse(text)), "expected a time");
+}
+
+function clusterName(z: Zod) {
+  return z.object({
+    /** ZooKeeper servers as `host:port`. */
+    zkCluster: z.array(z.string()),
+    zkRootPath: z.string(),
+  });
+}
+
 /** A cluster by its ZooKeeper. */
-export interface ClusterName {
-  /** ZooKeeper servers as `host:port`. */
-  readonly zkCluster: readonly string[];
-  readonly zkRootPath: string;
+export type ClusterName = DataOf<typeof clusterName>;
+
+function runRecord(z: Zod) {
+  const text = z.string();
+  return z.object({
+    kind: z.literal("run"),
+    journalVersion: z.number(),
+    id: text,
+    time: timeOf(z),
+    host: text,
+    pid: z.int().min(1).max(PID_MAX),
+    user: text,
+    /** Version of this tool. */
+    version: text,
+    /** Name of the command, such as `recoverdata`. */
+    command: text,
+    /** The arguments as they were typed, secrets removed. */
+    commandLine: z.array(text),
+    /** The effective flags, including defaults and environment, secrets removed. */
+    flags: z.record(text, z.unknown()),
+    cluster: clusterName(z),
+    /** The run that this one continues. */
+    resumes: text.optional(),
+  });
 }
 
 /** The first line of a journal: the user, the command and the time. */
-export interface RunRecord {
-  readonly kind: "run";
-  readonly journalVersion: number;
-  readonly id: string;
-  /** ISO 8601, UTC, as every `time` of a journal. */
-  readonly time: string;
-  readonly host: string;
-  readonly pid: number;
-  readonly user: string;
-  /** Version of this tool. */
-  readonly version: string;
-  /** Name of the command, such as `recoverdata`. */
-  readonly command: string;
-  /** The arguments as they were typed, secrets removed. */
-  readonly commandLine: readonly string[];
-  /** The effective flags, including defaults and environment, secrets removed. */
-  readonly flags: Readonly<Record<string, unknown>>;
-  readonly cluster: ClusterName;
-  /** The run that this one continues. */
-  readonly resumes?: string | undefined;
+export type RunRecord = DataOf<typeof runRecord>;
+
+function intentRecord(z: Zod) {
+  const text = z.string();
+  return z.object({
+    kind: z.literal("intent"),
+    time: timeOf(z),
+    /** Unique within the run: pairs the intent with its outcome. */
+    call: text,
+    method: text,
+    /** As in `MutationCall`. */
+    target: z.object({
+      endpoint: text.exactOptional(),
+      db: text.exactOptional(),
+      table: text.exactOptional(),
+      tid: z.number().exactOptional(),
+      pid: z.number().exactOptional(),
+    }),
+    /** JSON data. */
+    args: z.array(z.unknown()),
+  });
 }
 
 /** Written before a call that changes the cluster, and synced to disk unless the disk is too slow. */
-export interface IntentRecord {
-  readonly kind: "intent";
-  readonly time: string;
-  /** Unique within the run: pairs the intent with its outcome. */
-  readonly call: string;
-  readonly method: string;
-  readonly target: MutationCall["target"];
-  readonly args: MutationCall["args"];
+export type IntentRecord = DataOf<typeof intentRecord>;
+
+function outcomeRecord(z: Zod) {
+  return z.object({
+    kind: z.literal("outcome"),
+    time: timeOf(z),
+    call: z.string(),
+    isOk: z.boolean(),
+    /** Why it failed; absent if it did not. */
+    error: z.string().optional(),
+  });
 }
 
 /** The outcome of a call. The call of an intent without an outcome may or may not have had its effect. */
-export interface OutcomeRecord {
-  readonly kind: "outcome";
-  readonly time: string;
-  readonly call: string;
-  readonly isOk: boolean;
-  /** Why it failed; absent if it did not. */
-  readonly error?: string | undefined;
+export type OutcomeRecord = DataOf<typeof outcomeRecord>;
+
+function stepRecord(z: Zod) {
+  return z.object({
+    step: z.string(),
+    endpoint: z.string().optional(),
+    /** The reason; usually the code of the problem that it fixes. */
+    why: z.string(),
+  });
 }
 
 /** A step of a plan. */
-export interface StepRecord {
-  readonly step: string;
-  readonly endpoint?: string | undefined;
-  /** The reason; usually the code of the problem that it fixes. */
-  readonly why: string;
+export type StepRecord = DataOf<typeof stepRecord>;
+
+function eventRecord(z: Zod) {
+  const text = z.string();
+  const time = timeOf(z);
+  const step = stepRecord(z);
+  return z.discriminatedUnion("kind", [
+    z.object({
+      kind: z.enum(["note", "warning"]),
+      time,
+      text,
+      /** Set if the note reports a change of the leading nameserver. */
+      nameserver: z.object({ from: text, to: text }).optional(),
+    }),
+    z.object({
+      kind: z.literal("observed"),
+      time,
+      when: z.enum(["before", "after"]),
+      /** Leader of the nameservers. */
+      nameserver: text,
+      /** As in `TabletSummary`. */
+      tablets: z.array(
+        z.object({
+          endpoint: text,
+          health: z.enum(["ok", "offline", "silent"]),
+          detail: text,
+          replicas: z.number(),
+          leaders: z.number(),
+          alive: z.number(),
+          loaded: z.number().nullable(),
+        }),
+      ),
+    }),
+    z.object({
+      kind: z.literal("plan"),
+      time,
+      partition: text,
+      round: z.number(),
+      leader: text.optional(),
+      steps: z.array(step),
+      /** Why the partition may not be changed. */
+      blocked: text.optional(),
+      /** Notes on data that is preserved or discarded; absent in old journals. */
+      notes: z.array(text).optional(),
+      /** True if data is discarded under `--accept_data_loss`; absent otherwise. */
+      givesUp: z.literal(true).optional(),
+    }),
+    step.extend({ kind: z.literal("step-started"), time, partition: text }),
+    step.extend({
+      kind: z.literal("step-ended"),
+      time,
+      partition: text,
+      /** `done`, `already-done`, `stale` or `failed`. */
+      result: text,
+      detail: text,
+      /** Milliseconds. */
+      tookMs: z.number(),
+    }),
+    z.object({
+      kind: z.literal("partition-ended"),
+      time,
+      partition: text,
+      /** The failure; absent if there was none. */
+      failure: text.optional(),
+    }),
+  ]);
 }
 
 /** An event of the run; `partition` is a name such as `db1.t1:0`. */
-export type EventRecord =
-  | {
-      readonly kind: "note" | "warning";
-      readonly time: string;
-      readonly text: string;
-      /** Set if the note reports a change of the leading nameserver. */
-      readonly nameserver?: { readonly from: string; readonly to: string } | undefined;
-    }
-  | {
-      readonly kind: "observed";
-      readonly time: string;
-      readonly when: "before" | "after";
-      /** Leader of the nameservers. */
-      readonly nameserver: string;
-      readonly tablets: readonly TabletSummary[];
-    }
-  | {
-      readonly kind: "plan";
-      readonly time: string;
-      readonly partition: string;
-      readonly round: number;
-      readonly leader?: string | undefined;
-      readonly steps: readonly StepRecord[];
-      /** Why the partition may not be changed. */
-      readonly blocked?: string | undefined;
-      /** Notes on data that is preserved or discarded; absent in old journals. */
-      readonly notes?: readonly string[] | undefined;
-      /** True if data is discarded under `--accept_data_loss`; absent otherwise. */
-      readonly givesUp?: true | undefined;
-    }
-  | ({
-      readonly kind: "step-started";
-      readonly time: string;
-      readonly partition: string;
-    } & StepRecord)
-  | ({
-      readonly kind: "step-ended";
-      readonly time: string;
-      readonly partition: string;
-      /** `done`, `already-done`, `stale` or `failed`. */
-      readonly result: string;
-      readonly detail: string;
-      /** Milliseconds. */
-      readonly tookMs: number;
-    } & StepRecord)
-  | {
-      readonly kind: "partition-ended";
-      readonly time: string;
-      readonly partition: string;
-      /** The failure; absent if there was none. */
-      readonly failure?: string | undefined;
-    };
+export type EventRecord = DataOf<typeof eventRecord>;
 
-/** Numbers of changing calls: intended, succeeded and failed. */
-export interface CallCounts {
-  readonly intents: number;
-  readonly done: number;
-  readonly failed: number;
+function endRecord(z: Zod) {
+  const count = z.int().min(0);
+  return z.object({
+    kind: z.literal("end"),
+    time: timeOf(z),
+    /** The exit code as a word, see {@link resultOf}. */
+    result: z.string(),
+    exitCode: z.int(),
+    counts: z.object({ intents: count, done: count, failed: count }),
+    /** More about the end, one line; absent if there is nothing to add. */
+    detail: z.string().optional(),
+  });
 }
 
 /** The last line of the journal of a run that ended in an orderly way. */
-export interface EndRecord {
-  readonly kind: "end";
-  readonly time: string;
-  /** The exit code as a word, see {@link resultOf}. */
-  readonly result: string;
-  readonly exitCode: number;
-  readonly counts: CallCounts;
-  /** More about the end, one line; absent if there is nothing to add. */
-  readonly detail?: string | undefined;
-}
+export type EndRecord = DataOf<typeof endRecord>;
+
+/** Numbers of changing calls: intended, succeeded and failed. */
+export type CallCounts = EndRecord["counts"];
 
 /** One line of a journal. */
 export type JournalRecord = RunRecord | IntentRecord | OutcomeRecord | EventRecord | EndRecord;
+
+/** The schema of one line of a journal. The longest lines hold the flags of a run or the plan of a partition. */
+export const JOURNAL_LINE: DocumentKind<JournalRecord> = {
+  maxBytes: 4 * 2 ** 20,
+  maxDepth: DEPTH_MAX,
+  schema: (z) =>
+    z.discriminatedUnion("kind", [
+      runRecord(z),
+      intentRecord(z),
+      outcomeRecord(z),
+      eventRecord(z),
+      endRecord(z),
+    ]),
+};
+
+/** The schema of a run's summary in ZooKeeper, whose znodes hold at most 1 MB. */
+export const RUN_SUMMARY: DocumentKind<{
+  readonly run: RunRecord;
+  readonly end?: EndRecord | undefined;
+}> = {
+  maxBytes: 2 ** 20,
+  maxDepth: DEPTH_MAX,
+  schema: (z) => z.object({ run: runRecord(z), end: endRecord(z).optional() }),
+};
 
 const RESULTS: ReadonlyMap<number, string> = new Map([
   [0, "ok"],

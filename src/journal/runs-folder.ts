@@ -4,7 +4,7 @@ import { codeOf } from "../errors.js";
 import { checkDocument } from "../util/document.js";
 import { isRunId } from "../util/process-identity.js";
 import { readFirstLine } from "./journal-file.js";
-import { JOURNAL_LINE } from "./record-schema.js";
+import { JOURNAL_LINE } from "./record.js";
 
 /** The name of a journal is the id of its run and this suffix. */
 const SUFFIX = ".jsonl";

@@ -1,8 +1,7 @@
 import type { ZooKeeper } from "../cluster/zookeeper.js";
 import { checkDocument } from "../util/document.js";
 import { isRunId } from "../util/process-identity.js";
-import type { EndRecord, RunRecord } from "./record.js";
-import { RUN_SUMMARY } from "./record-schema.js";
+import { type EndRecord, RUN_SUMMARY, type RunRecord } from "./record.js";
 
 /** Number of summaries that are kept. */
 const KEPT_MAX = 20;
