@@ -1,10 +1,9 @@
 import {
-  type Advice,
   adviceText,
+  byFirstWay,
   grouped,
   type Needs,
   NO_ADVICE,
-  type Way,
   wayText,
 } from "../model/advice.js";
 import { counted } from "../model/counted.js";
@@ -185,10 +184,11 @@ export function* nextLines(
   { partitions, findings }: Inspection,
   most = PARTITIONS_MAX,
 ): Work<string[]> {
-  const numbered = partitions.map(({ next }, index) => ({ next, number: index + 1 }));
-  const groups = yield* grouped(numbered, (one) => one.next);
+  const numbers = partitions.map((_, index) => index + 1);
+  const groups = yield* grouped(numbers, (number) => partitions[number - 1]?.next ?? NO_ADVICE);
   const known = new Set(groups.map(({ advice }) => adviceText(advice)));
-  const advised = advisedIn(groups).sort((a, b) => turnOf(a) - turnOf(b));
+  const turnOf = (one: Advised) => TURNS.indexOf(one.first.way.needs);
+  const advised = byFirstWay(groups).sort((a, b) => turnOf(a) - turnOf(b));
   const forFindings = function* (turn: Turn): Work<string[]> {
     const lines = yield* flatMapped(findings, ({ level, turn: own, next = NO_ADVICE }) => {
       if (level === "note" || own !== turn) return [];
@@ -204,58 +204,22 @@ export function* nextLines(
   ];
 }
 
-/** Advice with the same first remedy, and the partitions that it concerns. */
-interface Advised {
-  readonly first: Way;
-  /** Numbers of the partitions, ascending. */
-  readonly numbers: number[];
-  /** The alternatives by their text, each with the numbers of its partitions. */
-  readonly others: Map<string, number[]>;
-}
-
-/** @param groups Numbers of partitions by advice. */
-function advisedIn(
-  groups: readonly {
-    readonly advice: Advice;
-    readonly of: readonly { readonly number: number }[];
-  }[],
-): Advised[] {
-  const known = new Map<string, Advised>();
-  for (const { advice, of } of groups) {
-    const [first, ...others] = advice;
-    if (first === undefined) continue;
-    const own: Advised = known.get(wayText(first)) ?? { first, numbers: [], others: new Map() };
-    known.set(wayText(first), own);
-    for (const { number } of of) own.numbers.push(number);
-    for (const way of others) {
-      const numbers: number[] = own.others.get(wayText(way)) ?? [];
-      own.others.set(wayText(way), numbers);
-      for (const { number } of of) numbers.push(number);
-    }
-  }
-  return [...known.values()].map((one) => ({
-    ...one,
-    numbers: one.numbers.sort((a, b) => a - b),
-    others: new Map([...one.others].map(([way, own]) => [way, own.sort((a, b) => a - b)])),
-  }));
-}
-
 /** The order of advice: commands that can be run at once, then work on servers, then decisions. */
 const TURNS: readonly Needs[] = ["nothing", "server", "thought"];
 
-function turnOf({ first }: Advised): number {
-  return TURNS.indexOf(first.needs);
-}
+/** Advice with the same first remedy; partitions by their numbers in the list. */
+type Advised = ReturnType<typeof byFirstWay<number>>[number];
 
 /** One line for each remedy, so that its command can be copied. */
-function adviceLines({ first, numbers, others }: Advised): string {
-  const ways = [...others].slice(0, PARTITIONS_MAX).map(([way, own]) => {
-    const which = own.length === numbers.length ? "" : ` (${numbersText(own)})`;
-    return `  or${which}, ${safe(way)}`;
+function adviceLines({ first, others }: Advised): string {
+  const ways = others.slice(0, PARTITIONS_MAX).map(({ way, of }) => {
+    const which = of.length === first.of.length ? "" : ` (${numbersText(of)})`;
+    return `  or${which}, ${safe(wayText(way))}`;
   });
-  const more = others.size - ways.length;
+  const more = others.length - ways.length;
   const rest = more > 0 ? [`  and ${more} more alternatives (--output=json shows all)`] : [];
-  return [`next (${numbersText(numbers)}): ${safe(wayText(first))}`, ...ways, ...rest].join("\n");
+  const next = `next (${numbersText(first.of)}): ${safe(wayText(first.way))}`;
+  return [next, ...ways, ...rest].join("\n");
 }
 
 /** The first `most` lines, and the number of further ones. */
@@ -268,7 +232,7 @@ function shortened(lines: readonly string[], most: number): string[] {
 /** Numbers as ranges, such as `1-3, 7`; only the count if there are more than five ranges. */
 function numbersText(numbers: readonly number[]): string {
   const runs: [number, number][] = [];
-  for (const one of numbers) {
+  for (const one of [...numbers].sort((a, b) => a - b)) {
     const last = runs.at(-1);
     if (last !== undefined && last[1] === one - 1) last[1] = one;
     else runs.push([one, one]);

@@ -87,3 +87,33 @@ export function* grouped<T>(
   }
   return [...groups.values()];
 }
+
+/** A remedy, and the items that it is for. */
+export interface WayOf<T> {
+  readonly way: Way;
+  readonly of: readonly T[];
+}
+
+/**
+ * Joins advice with the same first remedy. Each alternative keeps the items that it is for: all of those of the first
+ * remedy, or some.
+ */
+export function byFirstWay<T>(
+  groups: Iterable<{ readonly advice: Advice; readonly of: readonly T[] }>,
+): { readonly first: WayOf<T>; readonly others: readonly WayOf<T>[] }[] {
+  const joined = new Map<string, Map<string, { readonly way: Way; readonly of: T[] }>>();
+  for (const { advice, of } of groups) {
+    const key = advice[0] === undefined ? "" : wayText(advice[0]);
+    const ways = joined.get(key) ?? new Map();
+    joined.set(key, ways);
+    for (const way of advice) {
+      const known = ways.get(wayText(way)) ?? { way, of: [] };
+      ways.set(wayText(way), known);
+      for (const one of of) known.of.push(one);
+    }
+  }
+  return [...joined.values()].flatMap((ways) => {
+    const [first, ...others] = ways.values();
+    return first === undefined ? [] : [{ first, others }];
+  });
+}

@@ -1,5 +1,5 @@
 import type { EventRecord } from "../journal/record.js";
-import { type Advice, type Way as AdvisedWay, wayText } from "../model/advice.js";
+import { type Advice, byFirstWay } from "../model/advice.js";
 import { compareText } from "../model/partition-view.js";
 import type { TabletSummary } from "../model/tablet-summary.js";
 import { activityOf, type PartitionActivity } from "./activity.js";
@@ -150,25 +150,14 @@ function atRiskText({ partition, problems, status, failure }: PartitionRow): Par
   }));
 }
 
-/** Groups advice: items with the same first remedy become one, followed by the other remedies. */
+/** Advice with the same first remedy becomes one thing to do. */
 function todosOf(advices: readonly Advice[], isOfPartition: boolean): Todo[] {
-  const todos = new Map<string, Map<string, { readonly way: AdvisedWay; count: number }>>();
-  for (const advice of advices) {
-    const [first] = advice;
-    if (first === undefined) continue;
-    const ways = todos.get(wayText(first)) ?? new Map();
-    todos.set(wayText(first), ways);
-    for (const way of advice) {
-      const known = ways.get(wayText(way));
-      if (known === undefined) ways.set(wayText(way), { way, count: 1 });
-      else known.count += 1;
-    }
-  }
-  return [...todos.values()].map((ways) => ({
-    ways: [...ways.values()].map(({ way: { what, command = null }, count }) => ({
+  const groups = advices.map((advice) => ({ advice, of: [advice] }));
+  return byFirstWay(groups).map(({ first, others }) => ({
+    ways: [first, ...others].map(({ way: { what, command = null }, of }) => ({
       what,
       command,
-      partitions: isOfPartition ? count : 0,
+      partitions: isOfPartition ? of.length : 0,
     })),
   }));
 }
