@@ -3,7 +3,7 @@ import type { PartitionView } from "../model/partition-view.js";
 import type { PartitionResult } from "../model/report.js";
 import type { PrintCommand } from "../model/tool-command.js";
 import type { checkLeaderChange } from "../policy/check-leader-change.js";
-import type { RunOwner } from "../run/owner.js";
+import type { MarkerContent, RunOwner } from "../run/owner.js";
 import type { CountedPartition } from "./record-counts.js";
 
 /** One nameserver that is registered in ZooKeeper. */
@@ -44,16 +44,7 @@ export interface InspectFacts {
   /** The run that holds the cluster's lock; `unknown` if its data cannot be parsed, undefined if there is none. */
   readonly lock: RunOwner | "unknown" | undefined;
   /** The marker of a run that keeps auto_failover off; undefined if there is none. */
-  readonly marker:
-    | {
-        readonly kind: "marker";
-        readonly owner: RunOwner;
-        readonly original: boolean;
-        /** The time since which it is left off on purpose; undefined if it is not. */
-        readonly leftOffSince: string | undefined;
-      }
-    | { readonly kind: "unreadable" }
-    | undefined;
+  readonly marker: MarkerContent | undefined;
   /** Ops that were watched for a while to find out whether they make progress. */
   readonly watched: {
     /** Milliseconds of watching; 0 if no op had to be watched. */

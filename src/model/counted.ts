@@ -1,4 +1,5 @@
 import { countBy } from "./groups.js";
+
 /** A number with its noun: `1 partition`, `2 partitions`. */
 export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
@@ -9,11 +10,14 @@ export function numberText(value: number): string {
   return value.toLocaleString("en-US");
 }
 
-/** Distinct words with their counts, in the order of first occurrence: `not-loaded x3, behind`. */
+/** Distinct words with their counts, in the order of first occurrence: `not-loaded x3`, `behind`. */
+export function tallied(words: Iterable<string>): string[] {
+  return [...countBy(words)].map(([word, count]) => (count === 1 ? word : `${word} x${count}`));
+}
+
+/** The same as one text: `not-loaded x3, behind`. */
 export function tally(words: Iterable<string>): string {
-  return [...countBy(words)]
-    .map(([word, count]) => (count === 1 ? word : `${word} x${count}`))
-    .join(", ");
+  return tallied(words).join(", ");
 }
 
 /** The names of the first `most` items, and the number of further ones: `a, b and 3 more`. */

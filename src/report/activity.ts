@@ -1,4 +1,5 @@
 import type { EventRecord } from "../journal/record.js";
+import { tallied } from "../model/counted.js";
 import type { LogLine, PartitionText } from "./document.js";
 import type { TimedEvent } from "./timeline.js";
 
@@ -31,8 +32,9 @@ const REBUILDING: readonly string[] = ["recover-table"];
 const NO_PROBLEM: readonly string[] = ["forced", "op-in-flight"];
 
 interface Gathered {
-  was: Map<string, number>;
-  done: Map<string, number>;
+  /** A problem code for each problem, and a step for each that was done. */
+  was: string[];
+  done: string[];
   fromMs: number | undefined;
   toMs: number;
   leader: string | null;
@@ -49,7 +51,10 @@ export function activityOf(events: readonly TimedEvent[]): RunActivity {
   const of = (partition: string): Gathered => {
     const known = gathered.get(partition);
     if (known !== undefined) return known;
-    const made = newGathered();
+    const made: Gathered = {
+      ...{ was: [], done: [], fromMs: undefined, toMs: 0 },
+      ...{ leader: null, failure: null, notes: new Set(), givesUp: false },
+    };
     gathered.set(partition, made);
     return made;
   };
@@ -66,7 +71,7 @@ export function activityOf(events: readonly TimedEvent[]): RunActivity {
     }
   }
   const givenUp = [...gathered].flatMap(([partition, { givesUp, notes, done }]) =>
-    givesUp && done.size > 0 ? [...notes].map((text) => ({ partition, text })) : [],
+    givesUp && done.length > 0 ? [...notes].map((text) => ({ partition, text })) : [],
   );
   const partitions = new Map([...gathered].map(([name, one]) => [name, finished(one)]));
   return { partitions, givenUp, rebuilt, log };
@@ -81,25 +86,12 @@ function isChange({ step, result }: { readonly step: string; readonly result: st
   return result === "done" && !step.startsWith("wait-");
 }
 
-function newGathered(): Gathered {
-  return {
-    was: new Map(),
-    done: new Map(),
-    fromMs: undefined,
-    toMs: 0,
-    leader: null,
-    failure: null,
-    notes: new Set(),
-    givesUp: false,
-  };
-}
-
 function addPlan(own: Gathered, plan: Extract<EventRecord, { kind: "plan" }>): void {
-  if (plan.round === 1 && own.was.size === 0) {
+  if (plan.round === 1 && own.was.length === 0) {
     const problems = new Map(
       plan.steps.map(({ why, endpoint = "" }) => [JSON.stringify([why, endpoint]), why]),
     );
-    for (const why of problems.values()) if (!NO_PROBLEM.includes(why)) add(own.was, why);
+    own.was = [...problems.values()].filter((why) => !NO_PROBLEM.includes(why));
   }
   own.leader = plan.leader ?? own.leader;
   if (plan.blocked !== undefined) own.failure = `left alone: ${plan.blocked}`;
@@ -117,7 +109,7 @@ function addStep(
   if (step.result === "failed") {
     own.failure = `attempted: ${`${step.step} ${step.endpoint ?? ""}`.trim()}: ${step.detail}`;
   }
-  if (isChange(step)) add(own.done, step.step);
+  if (isChange(step)) own.done.push(step.step);
 }
 
 function rebuiltText(event: Extract<EventRecord, { kind: "step-ended" }>): PartitionText {
@@ -126,21 +118,21 @@ function rebuiltText(event: Extract<EventRecord, { kind: "step-ended" }>): Parti
   return { partition, text: `${endpoint} was sent the leader's data${how}` };
 }
 
-function finished(own: Gathered): PartitionActivity {
+function finished({
+  was,
+  done,
+  fromMs,
+  toMs,
+  leader,
+  failure,
+  notes,
+}: Gathered): PartitionActivity {
   return {
-    was: texts(own.was),
-    done: texts(own.done),
-    tookMs: own.fromMs === undefined ? null : Math.max(0, own.toMs - own.fromMs),
-    leader: own.leader,
-    failure: own.failure,
-    notes: [...own.notes],
+    was: tallied(was),
+    done: tallied(done),
+    tookMs: fromMs === undefined ? null : Math.max(0, toMs - fromMs),
+    leader,
+    failure,
+    notes: [...notes],
   };
-}
-
-function add(counts: Map<string, number>, what: string): void {
-  counts.set(what, (counts.get(what) ?? 0) + 1);
-}
-
-function texts(counts: ReadonlyMap<string, number>): string[] {
-  return [...counts].map(([what, count]) => (count === 1 ? what : `${what} x${count}`));
 }

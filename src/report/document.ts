@@ -227,6 +227,16 @@ export function isOpen(row: PartitionRow): boolean {
   return !["recovered", "healthy", "done"].includes(row.status);
 }
 
+/** The state of a partition in words, as far as it was observed. */
+export function statusText({ status, serving }: PartitionRow): string {
+  if (status === "needs-decision") return "needs a decision";
+  if (status === "unhealthy") {
+    if (serving === null) return "not finished";
+    return serving ? "serving, not healthy" : "not serving";
+  }
+  return status.replace("-", " ");
+}
+
 /** The part of a report that comes from the result of a command; the events of its run add the rest. */
 export interface ResultRows
   extends Pick<ReportDocument, "counts" | "autoFailover" | "partitions" | "tablets" | "findings">,

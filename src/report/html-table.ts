@@ -1,6 +1,6 @@
 import { tally } from "../model/counted.js";
 import { safe } from "../util/text.js";
-import type { PartitionRow } from "./document.js";
+import { type PartitionRow, statusText } from "./document.js";
 import { scriptJson } from "./html-text.js";
 
 /** The greatest number of partitions with problems, evidence and advice in the page. */
@@ -42,16 +42,6 @@ export function tableJson(partitions: readonly PartitionRow[]): string {
     ];
   });
   return scriptJson({ texts, rows, details });
-}
-
-/** The state of a partition in words, as far as it was observed. */
-export function statusText({ status, serving }: PartitionRow): string {
-  if (status === "needs-decision") return "needs a decision";
-  if (status === "unhealthy") {
-    if (serving === null) return "not finished";
-    return serving ? "serving, not healthy" : "not serving";
-  }
-  return status.replace("-", " ");
 }
 
 function problemsText({ problems }: PartitionRow): string {

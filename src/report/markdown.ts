@@ -2,15 +2,15 @@ import { numberText } from "../model/counted.js";
 import { durationText } from "../model/duration.js";
 import { groupBy } from "../model/groups.js";
 import { safe } from "../util/text.js";
-import type {
-  PartitionRow,
-  PartitionText,
-  ReportDocument,
-  TabletCounts,
-  Todo,
+import {
+  isOpen,
+  type PartitionRow,
+  type PartitionText,
+  type ReportDocument,
+  statusText,
+  type TabletCounts,
+  type Todo,
 } from "./document.js";
-import { isOpen } from "./document.js";
-import { statusText } from "./html-table.js";
 import { leadersText } from "./timeline.js";
 
 /** Number of rows of a table that are shown; the others are counted. */

@@ -1,21 +1,15 @@
 import type { Clock } from "../model/clock.js";
 import { checkDocument, type Zod } from "../util/document.js";
 import type { GuardMarker } from "./guard.js";
-import { encode, type OpsZooKeeper, OWNER_BOUNDS, ownerFields, type RunOwner } from "./owner.js";
+import {
+  encode,
+  type MarkerContent,
+  type OpsZooKeeper,
+  OWNER_BOUNDS,
+  ownerFields,
+  type RunOwner,
+} from "./owner.js";
 import { repeated } from "./repeated.js";
-
-/** The content of the persistent marker of auto_failover. */
-export type MarkerContent =
-  /** `owner` is the run that switched it off, so that it has to be switched on again. */
-  | {
-      readonly kind: "marker";
-      readonly owner: RunOwner;
-      readonly original: true;
-      /** The time since which it is left off on purpose, ISO 8601; undefined if its run has not ended normally. */
-      readonly leftOffSince: string | undefined;
-    }
-  /** The data is not a marker of this tool; `problem` is the reason, one line. */
-  | { readonly kind: "unreadable"; readonly problem: string };
 
 /**
  * A run switches off only what was on, so `true` is the only value that a marker restores. A marker

@@ -24,6 +24,19 @@ export interface RunOwner {
   readonly time: string;
 }
 
+/** The content of the persistent marker of auto_failover. */
+export type MarkerContent =
+  /** `owner` is the run that switched it off, so that it has to be switched on again. */
+  | {
+      readonly kind: "marker";
+      readonly owner: RunOwner;
+      readonly original: true;
+      /** The time since which it is left off on purpose, ISO 8601; undefined if its run has not ended normally. */
+      readonly leftOffSince: string | undefined;
+    }
+  /** The data is not a marker of this tool; `problem` is the reason, one line. */
+  | { readonly kind: "unreadable"; readonly problem: string };
+
 /** The znodes of this tool, under the cluster's root path; OpenMLDB ignores them. */
 export function opsPath(rootPath: string, name: "auto_failover" | "lock" | "seen"): string {
   return `${rootPath}/ops_tool/${name}`;
