@@ -18,6 +18,7 @@ import type { JournalRecord, RunRecord } from "../src/journal/record.js";
 import { readRunSummaries } from "../src/journal/zk-history.js";
 import { type MutationCall, watchMutations } from "../src/run/watch-mutations.js";
 import { defaultStateDir } from "../src/util/process-identity.js";
+import { jsonText } from "../src/util/text.js";
 import { memoryZooKeeper } from "./helpers/memory-zookeeper.js";
 import { startTurnClock } from "./helpers/turn-clock.js";
 
@@ -116,7 +117,7 @@ describe("watchMutations", () => {
     ]);
   });
 
-  test("arguments are plain data: a term of 64 bits keeps all its digits", async () => {
+  test("arguments can be written as JSON: a term of 64 bits keeps all its digits", async () => {
     const calls: MutationCall[] = [];
     const cluster = { changeRole: async () => {} } as unknown as Cluster;
     const watched = watchMutations(cluster, {
@@ -125,7 +126,7 @@ describe("watchMutations", () => {
     });
     const term = 2n ** 63n + 1n;
     await watched.changeRole("a:1", { tid: 1, pid: 0, role: "leader", term, followers: ["b:1"] });
-    expect(JSON.parse(JSON.stringify(calls[0]))).toEqual({
+    expect(JSON.parse(jsonText(calls[0]))).toEqual({
       id: "m1",
       method: "changeRole",
       target: { endpoint: "a:1", tid: 1, pid: 0 },

@@ -1,39 +1,32 @@
 import type { Endpoint } from "../model/cluster-state.js";
-import type { MutationCall, PlainData } from "../run/watch-mutations.js";
+import { type ByMethod, byMethod, type MutationCall } from "../run/watch-mutations.js";
 
-/**
- * The tablets that a change reaches, directly or through the nameserver or another tablet.
- */
-export function endpointsReached({ method, target, args }: MutationCall): readonly Endpoint[] {
-  const own = target.endpoint === undefined ? [] : [target.endpoint];
-  switch (method) {
-    case "confSet":
-    case "cancelOp":
-    case "deleteOp":
-    case "offlineEndpoint":
-      return [];
-    case "updateTableAlive":
-      return args[1] === true ? own : [];
-    case "setPartitionFlags":
-      return texts(part(args[1], "leader"));
-    case "setReplicaEndpoint":
-      // The tablet that is replaced may be gone.
-      return texts(args[2]);
-    case "addReplica":
-    case "migrate":
-      return [...own, ...texts(args[2])];
-    case "loadTable":
-    case "changeRole":
-      return [...own, ...texts(part(args[1], "followers"))];
-    case "recoverTable":
-    case "changeLeader":
-    case "recoverEndpoint":
-    case "addReplicaNS":
-    case "delReplicaNS":
-    case "delReplica":
-    case "recoverSnapshot":
-      return own;
-  }
+/** See {@link endpointsReached}. */
+const REACHED: ByMethod<readonly (Endpoint | undefined)[]> = {
+  confSet: () => [],
+  cancelOp: () => [],
+  deleteOp: () => [],
+  offlineEndpoint: () => [],
+  updateTableAlive: ({ endpoint }, isAlive) => (isAlive ? [endpoint] : []),
+  setPartitionFlags: (_id, { leader }) => [leader],
+  // The tablet that is replaced may be gone.
+  setReplicaEndpoint: (_id, _endpoint, to) => [to],
+  addReplica: (leader, _id, follower) => [leader, follower],
+  migrate: (from, _table, to) => [from, to],
+  loadTable: (endpoint, { followers }) => [endpoint, ...followers],
+  changeRole: (endpoint, { followers }) => [endpoint, ...followers],
+  recoverTable: (_id, endpoint) => [endpoint],
+  changeLeader: (_id, candidate) => [candidate],
+  recoverEndpoint: (endpoint) => [endpoint],
+  addReplicaNS: (_id, endpoint) => [endpoint],
+  delReplicaNS: (_id, endpoint) => [endpoint],
+  delReplica: (leader) => [leader],
+  recoverSnapshot: (endpoint) => [endpoint],
+};
+
+/** The tablets that a change reaches, directly or through the nameserver or another tablet. */
+export function endpointsReached(call: MutationCall): readonly Endpoint[] {
+  return byMethod(REACHED, call).filter((endpoint) => endpoint !== undefined);
 }
 
 /**
@@ -63,14 +56,4 @@ export function comesFirst({ method, target, args }: MutationCall, endpoint: End
     default:
       return false;
   }
-}
-
-function part(value: PlainData | undefined, name: string): PlainData | undefined {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
-  return (value as { readonly [key: string]: PlainData })[name];
-}
-
-function texts(value: PlainData | undefined): string[] {
-  const all = Array.isArray(value) ? value : [value];
-  return all.filter((one): one is string => typeof one === "string");
 }

@@ -40,23 +40,14 @@ export interface MutationTarget {
   readonly pid?: number;
 }
 
-/** Data that JSON.stringify accepts unchanged. */
-export type PlainData =
-  | string
-  | number
-  | boolean
-  | null
-  | readonly PlainData[]
-  | { readonly [key: string]: PlainData };
-
 /** One call that changes the cluster. */
 export interface MutationCall {
   /** Unique within one watched cluster: "m1", "m2", ... in the order of the calls. */
   readonly id: string;
   readonly method: MutatingMethod;
   readonly target: MutationTarget;
-  /** The arguments; a bigint is written as a decimal string. */
-  readonly args: readonly PlainData[];
+  /** The arguments, without those at the end that are undefined. */
+  readonly args: readonly unknown[];
 }
 
 /** How a change ended. `error` is what the method threw; it is rethrown unchanged. */
@@ -75,12 +66,23 @@ export interface MutationHooks {
   after(call: MutationCall, outcome: MutationOutcome): Promise<void>;
 }
 
+/** A function for each change, of its arguments. */
+export type ByMethod<T> = {
+  readonly [M in MutatingMethod]: (...args: Parameters<Cluster[M]>) => T;
+};
+
+/** Calls the function of a change with its arguments. */
+export function byMethod<T>(
+  functions: ByMethod<T>,
+  { method, args }: Pick<MutationCall, "method" | "args">,
+): T {
+  return (functions[method] as (...args: readonly unknown[]) => T)(...args);
+}
+
 const at = (of: MutationTarget, endpoint: string | undefined) => ({ ...of, endpoint });
 
 /** What each change is about, from its arguments. */
-const TARGETS: {
-  readonly [M in MutatingMethod]: (...args: Parameters<Cluster[M]>) => Loose<MutationTarget>;
-} = {
+const TARGETS: ByMethod<Loose<MutationTarget>> = {
   confSet: () => ({}),
   updateTableAlive: (target) => target,
   recoverTable: at,
@@ -108,11 +110,10 @@ type Change = (...args: readonly unknown[]) => Promise<void>;
 /** A cluster whose changing methods run through `hooks`; the other methods are passed through. */
 export function watchMutations(cluster: Cluster, hooks: MutationHooks): Cluster {
   const watch = watcher(hooks);
-  const watched = (method: MutatingMethod): Change => {
-    const targetOf = TARGETS[method] as (...args: readonly unknown[]) => Loose<MutationTarget>;
-    return (...args) =>
-      watch(method, targetOf(...args), args, () => (cluster[method] as Change)(...args));
-  };
+  const watched =
+    (method: MutatingMethod): Change =>
+    (...args) =>
+      watch(method, args, () => (cluster[method] as Change)(...args));
   const methods = Object.keys(TARGETS) as MutatingMethod[];
   const changing = Object.fromEntries(methods.map((method) => [method, watched(method)]));
   return {
@@ -124,20 +125,19 @@ export function watchMutations(cluster: Cluster, hooks: MutationHooks): Cluster 
 
 type Watch = (
   method: MutatingMethod,
-  target: Loose<MutationTarget>,
   args: readonly unknown[],
   invoke: () => Promise<void>,
 ) => Promise<void>;
 
 function watcher(hooks: MutationHooks): Watch {
   let calls = 0;
-  return async (method, target, args, invoke) => {
+  return async (method, args, invoke) => {
     calls += 1;
     const call: MutationCall = {
       id: `m${calls}`,
       method,
-      target: targetOnly(target),
-      args: args.filter((arg) => arg !== undefined).map(plainData),
+      target: targetOnly(byMethod(TARGETS, { method, args })),
+      args: args.filter((arg) => arg !== undefined),
     };
     await hooks.before(call);
     try {
@@ -159,24 +159,4 @@ function targetOnly({ endpoint, db, table, tid, pid }: Loose<MutationTarget>): M
     ...(tid !== undefined && { tid }),
     ...(pid !== undefined && { pid }),
   };
-}
-
-/**
- * Converts `value` to JSON data: a bigint becomes a decimal string, undefined parts are left out.
- */
-function plainData(value: unknown): PlainData {
-  if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") {
-    return value;
-  }
-  if (typeof value === "bigint") {
-    return value.toString();
-  }
-  if (Array.isArray(value)) {
-    return value.map(plainData);
-  }
-  if (typeof value !== "object" || value === null) {
-    return null;
-  }
-  const parts = Object.entries(value).filter(([, part]) => part !== undefined);
-  return Object.fromEntries(parts.map(([key, part]) => [key, plainData(part)]));
 }
