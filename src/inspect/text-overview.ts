@@ -1,5 +1,6 @@
+import { groupBy } from "../model/groups.js";
 import { tableName } from "../model/partition-name.js";
-import { each, type Work } from "../model/work.js";
+import { grouping, type Work } from "../model/work.js";
 import { type Color, paint, safe } from "../util/text.js";
 import type { Screen } from "../util/wrap.js";
 import { GRADES, type Grade } from "./grade.js";
@@ -33,9 +34,8 @@ const ROWS_FREE = 2;
 interface Group {
   readonly grade: Grade;
   readonly cause: string;
-  /** Partitions by tid, in the order of the reports. */
-  readonly tables: Map<number, PartitionReport[]>;
-  size: number;
+  /** In the order of the reports. */
+  readonly members: readonly PartitionReport[];
 }
 
 /**
@@ -92,11 +92,11 @@ function* groupLines(partitions: readonly PartitionReport[], screen: Screen): Wo
   const width = String(partitions.length).length;
   const lines = shown.map((group) => {
     const [title, color] = GRADE_TITLES[group.grade];
-    const head = `${String(group.size).padStart(width)} ${title}`;
+    const head = `${String(group.members.length).padStart(width)} ${title}`;
     const text = cut(`${head}: ${group.cause}; ${tablesText(group)}`, screen);
     return paint(head, color, screen.hasColor) + text.slice(head.length);
   });
-  const rest = groups.slice(GROUPS_MAX).reduce((sum, { size }) => sum + size, 0);
+  const rest = groups.slice(GROUPS_MAX).reduce((sum, { members }) => sum + members.length, 0);
   return [
     ...lines,
     ...(rest > 0 ? [`${String(rest).padStart(width)} more, for other causes`] : []),
@@ -105,20 +105,15 @@ function* groupLines(partitions: readonly PartitionReport[], screen: Screen): Wo
 }
 
 function* groupsOf(partitions: readonly PartitionReport[]): Work<Group[]> {
-  const groups = new Map<string, Group>();
-  yield* each(partitions, (one) => {
-    const cause = causeOf(one);
-    const key = `${one.grade} ${cause}`;
-    const group: Group = groups.get(key) ?? { grade: one.grade, cause, tables: new Map(), size: 0 };
-    groups.set(key, group);
-    group.size += 1;
-    const of = group.tables.get(one.id.tid);
-    if (of === undefined) group.tables.set(one.id.tid, [one]);
-    else of.push(one);
-  });
-  return [...groups.values()].sort(
-    (a, b) => GRADES.indexOf(a.grade) - GRADES.indexOf(b.grade) || b.size - a.size,
-  );
+  const groups: Group[] = [];
+  for (const grade of GRADES) {
+    const ofGrade = partitions.filter((one) => one.grade === grade);
+    const byCause = [...(yield* grouping(ofGrade, causeOf))].sort(
+      ([, a], [, b]) => b.length - a.length,
+    );
+    for (const [cause, members] of byCause) groups.push({ grade, cause, members });
+  }
+  return groups;
 }
 
 /** The causes with the number of replicas each concerns, without figures that differ between partitions. */
@@ -137,7 +132,8 @@ function causeOf({ problems, replicas }: PartitionReport): string {
     .join(", ");
 }
 
-function tablesText({ tables }: Group): string {
+function tablesText({ members }: Group): string {
+  const tables = groupBy(members, ({ id }) => id.tid);
   const first = [...tables.values()]
     .slice(0, TABLES_MAX)
     .flatMap((of) => of.slice(0, 1).map(({ id }) => `${safe(tableName(id))} (${of.length})`))

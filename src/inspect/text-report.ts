@@ -8,7 +8,7 @@ import {
 } from "../model/advice.js";
 import { counted } from "../model/counted.js";
 import { ageText, durationText } from "../model/duration.js";
-import { each, flatMapped, type Work } from "../model/work.js";
+import { flatMapped, grouping, type Work } from "../model/work.js";
 import { maxOf, minOf } from "../util/extremes.js";
 import { type Cell, table } from "../util/table.js";
 import { type Color, paint, safe } from "../util/text.js";
@@ -140,12 +140,7 @@ function partitionBlocks({ partitions }: Inspection, screen: Screen): string[] {
 }
 
 function* findingLines({ findings }: Inspection, screen: Screen): Work<string[]> {
-  const byCode = new Map<string, Finding[]>();
-  yield* each(findings, (one) => {
-    const group = byCode.get(one.code);
-    if (group === undefined) byCode.set(one.code, [one]);
-    else group.push(one);
-  });
+  const byCode = yield* grouping(findings, (one) => one.code);
   return spaced([...byCode.values()].flatMap((group) => findingGroup(group, screen)));
 }
 

@@ -37,7 +37,11 @@ const DISK_MS = 10_000;
  * @throws The error of the file system, or Error after {@link DISK_MS}.
  */
 export function createAppendFile(path: string): Promise<AppendFile> {
-  return within(realClock, DISK_MS, "the disk", create(path));
+  return onDisk(create(path));
+}
+
+function onDisk<T>(work: Promise<T>): Promise<T> {
+  return within(realClock, DISK_MS, "the disk", work);
 }
 
 async function create(path: string): Promise<AppendFile> {
@@ -89,14 +93,8 @@ export function durableLog(file: AppendFile, onFailure: (reason: string) => void
   };
   const writeBatch = async (batch: readonly Waiting[]) => {
     try {
-      await within(
-        realClock,
-        DISK_MS,
-        "the disk",
-        file.append(batch.map((one) => one.line).join("")),
-      );
-      if (batch.some((one) => one.isDurable))
-        await within(realClock, DISK_MS, "the disk", file.sync());
+      await onDisk(file.append(batch.map((one) => one.line).join("")));
+      if (batch.some((one) => one.isDurable)) await onDisk(file.sync());
     } catch (error) {
       isOpen = false;
       onFailure(messageOf(error));
@@ -117,7 +115,7 @@ export function durableLog(file: AppendFile, onFailure: (reason: string) => void
       await writing;
       isOpen = false;
       // All lines are written and synced, so an error of close loses nothing.
-      await within(realClock, DISK_MS, "the disk", file.close()).catch(() => undefined);
+      await onDisk(file.close()).catch(() => undefined);
     },
   };
 }

@@ -29,6 +29,18 @@ export function* flatMapped<T, R>(items: Iterable<T>, map: (item: T) => readonly
   return results;
 }
 
+/** Groups items by their keys, in the order of first occurrence. Yields before each item. */
+export function* grouping<K, T>(items: Iterable<T>, keyOf: (item: T) => K): Work<Map<K, T[]>> {
+  const groups = new Map<K, T[]>();
+  yield* each(items, (item) => {
+    const key = keyOf(item);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [item]);
+    else group.push(item);
+  });
+  return groups;
+}
+
 /** Lines of text without line ends, generated one by one; undefined marks a yield point, as in {@link Work}. */
 export type Lines = Generator<string | undefined, void, undefined>;
 

@@ -10,7 +10,7 @@ import { givenUpCount, sumOfLosses } from "../model/loss.js";
 import { partitionName } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import type { PartitionResult, RecoveryCommand, RunReport } from "../model/report.js";
-import type { Lines } from "../model/work.js";
+import { grouping, type Lines } from "../model/work.js";
 import { evidenceText } from "../policy/evidence.js";
 import { jsonPieces, jsonText, lazyList, safe } from "../util/text.js";
 import { countsOf, failureText } from "./recovery-rows.js";
@@ -218,15 +218,10 @@ function isOneScreen(
 
 /** Groups partitions in the same state with the same problems, worst first. */
 function* groupLines(unhealthy: readonly PartitionResult[]): Lines {
-  const groups = new Map<string, PartitionResult[]>();
-  for (const one of worstFirst(unhealthy)) {
-    yield undefined;
+  const groups = yield* grouping(worstFirst(unhealthy), (one) => {
     const serving = one.isServing ? "serving, not healthy" : stateOf(one);
-    const title = `${serving}: ${tally(one.problems.map(({ code }) => code))}`;
-    const members = groups.get(title);
-    if (members === undefined) groups.set(title, [one]);
-    else members.push(one);
-  }
+    return `${serving}: ${tally(one.problems.map(({ code }) => code))}`;
+  });
   yield* first([...groups], SHOWN_MAX, "groups of partitions", ([title, members]) => [
     `${counted(members.length, "partition")} ${title}`,
     `    ${safe(suchAs(members, NAMES_MAX, ({ id }) => partitionName(id)))}`,

@@ -17,12 +17,19 @@ export interface RowsCounts {
   readonly single: number;
 }
 
+function partitionsThatAre(status: PartitionRows["status"], { partitions }: RowsReport) {
+  return partitions.filter((one) => one.status === status);
+}
+
+function total({ partitions }: RowsReport, what: "rows" | "expired" | "bytes"): number {
+  return partitions.reduce((sum, one) => sum + one[what], 0);
+}
+
 /** Counts the partitions by result. */
-export function rowsCounts({ partitions }: RowsReport): RowsCounts {
-  const count = (status: PartitionRows["status"]) =>
-    partitions.filter((one) => one.status === status).length;
+export function rowsCounts(report: RowsReport): RowsCounts {
+  const count = (status: PartitionRows["status"]) => partitionsThatAre(status, report).length;
   return {
-    partitions: partitions.length,
+    partitions: report.partitions.length,
     same: count("same"),
     different: count("different"),
     notComparable: count("not-comparable"),
@@ -39,11 +46,9 @@ function rowsHeadline(report: RowsReport): string {
     same > 0 ? `${same} compared equal` : "",
     single > 0 ? `${single} with one replica` : "",
   ].filter((one) => one !== "");
-  const rows = report.partitions.reduce((sum, one) => sum + one.rows, 0);
-  const bytes = report.partitions.reduce((sum, one) => sum + one.bytes, 0);
   const how = [
-    `${numberText(rows)} rows of leaders compared`,
-    `${(bytes / 1e6).toFixed(1)} MB read`,
+    `${numberText(total(report, "rows"))} rows of leaders compared`,
+    `${(total(report, "bytes") / 1e6).toFixed(1)} MB read`,
     sampleText(report.sample),
     report.resumed > 0 ? `${report.resumed} partitions from the previous run` : "",
     `${(report.tookMs / 1_000).toFixed(1)} s`,
@@ -60,8 +65,8 @@ function sampleText(sample: Sample | undefined): string {
 
 /** The result of a deep verification on one screen. Names and keys are made safe. */
 export function rowsText(report: RowsReport): readonly string[] {
-  const different = report.partitions.filter((one) => one.status === "different");
-  const undecided = report.partitions.filter((one) => one.status === "not-comparable");
+  const different = partitionsThatAre("different", report);
+  const undecided = partitionsThatAre("not-comparable", report);
   return [
     `rows: ${rowsHeadline(report)}`,
     ...different.slice(0, SHOWN_MAX).flatMap((one) => differenceLines(one, report)),
@@ -124,17 +129,15 @@ function reasonsText({ reasons }: PartitionRows<unknown>): string {
 
 /** A deep verification as part of a JSON document. */
 export function rowsJson(report: RowsReport) {
-  const bad = (status: PartitionRows["status"]) =>
-    report.partitions.filter((one) => one.status === status);
   return {
     counts: rowsCounts(report),
     sample: report.sample ?? null,
     resumed: report.resumed,
-    rowsCompared: report.partitions.reduce((sum, one) => sum + one.rows, 0),
-    rowsExpired: report.partitions.reduce((sum, one) => sum + one.expired, 0),
-    bytesRead: report.partitions.reduce((sum, one) => sum + one.bytes, 0),
+    rowsCompared: total(report, "rows"),
+    rowsExpired: total(report, "expired"),
+    bytesRead: total(report, "bytes"),
     tookMs: Math.round(report.tookMs),
-    different: bad("different").map((one) => ({
+    different: partitionsThatAre("different", report).map((one) => ({
       ...one.id,
       leader: one.leader ?? null,
       followers: one.followers,
@@ -154,7 +157,10 @@ export function rowsJson(report: RowsReport) {
     notWalked: report.partitions
       .filter((one) => one.notWalked.length > 0)
       .map((one) => ({ ...one.id, indexes: one.notWalked })),
-    notComparable: bad("not-comparable").map((one) => ({ ...one.id, reasons: one.reasons })),
+    notComparable: partitionsThatAre("not-comparable", report).map((one) => ({
+      ...one.id,
+      reasons: one.reasons,
+    })),
   };
 }
 
@@ -162,7 +168,7 @@ export function rowsJson(report: RowsReport) {
 export function withRows(result: ResultRows, rows: RowsReport | undefined): ResultRows {
   if (rows === undefined) return result;
   const { verdict } = result;
-  const different = rows.partitions.filter((one) => one.status === "different");
+  const different = partitionsThatAre("different", rows);
   const isLeft = verdict.result === "ok" && different.length + rowsCounts(rows).notComparable > 0;
   return {
     ...result,
