@@ -11,7 +11,7 @@ import {
   isSameRun,
   type ReadRun,
 } from "./read-runs.js";
-import type { CallCounts, EndRecord, EventRecord, RunRecord } from "./record.js";
+import type { CallCounts, EndRecord, EventOf, RunRecord } from "./record.js";
 import { targetText } from "./resume.js";
 import type { RunSummary } from "./zk-history.js";
 
@@ -167,8 +167,6 @@ function headRows(line: RunLine, read: ReadRun | undefined): Cell[][] {
   if (read !== undefined) rows.push(["journal", read.path]);
   return rows;
 }
-
-type EventOf<K extends EventRecord["kind"]> = Extract<EventRecord, { readonly kind: K }>;
 
 /** The plan records, in the order in which the plans were made. */
 export function plansOf({ records }: ReadRun): EventOf<"plan">[] {

@@ -179,6 +179,9 @@ function eventRecord(z: Zod) {
 /** An event of the run; `partition` is a name such as `db1.t1:0`. */
 export type EventRecord = DataOf<typeof eventRecord>;
 
+/** An event of one kind. */
+export type EventOf<K extends EventRecord["kind"]> = Extract<EventRecord, { readonly kind: K }>;
+
 function endRecord(z: Zod) {
   const count = z.int().min(0);
   return z.object({

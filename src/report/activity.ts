@@ -1,6 +1,7 @@
-import type { EventRecord } from "../journal/record.js";
+import type { EventOf } from "../journal/record.js";
 import { tallied } from "../model/counted.js";
 import type { LogLine, PartitionText } from "./document.js";
+import { failureText } from "./recovery-rows.js";
 import type { TimedEvent } from "./timeline.js";
 
 /** What a run did to one partition, or to a whole tablet. */
@@ -86,7 +87,7 @@ function isChange({ step, result }: { readonly step: string; readonly result: st
   return result === "done" && !step.startsWith("wait-");
 }
 
-function addPlan(own: Gathered, plan: Extract<EventRecord, { kind: "plan" }>): void {
+function addPlan(own: Gathered, plan: EventOf<"plan">): void {
   if (plan.round === 1 && own.was.length === 0) {
     const problems = new Map(
       plan.steps.map(({ why, endpoint = "" }) => [JSON.stringify([why, endpoint]), why]),
@@ -94,25 +95,19 @@ function addPlan(own: Gathered, plan: Extract<EventRecord, { kind: "plan" }>): v
     own.was = [...problems.values()].filter((why) => !NO_PROBLEM.includes(why));
   }
   own.leader = plan.leader ?? own.leader;
-  if (plan.blocked !== undefined) own.failure = `left alone: ${plan.blocked}`;
+  if (plan.blocked !== undefined) own.failure = failureText({ step: "plan", detail: plan.blocked });
   for (const note of plan.notes ?? []) own.notes.add(note);
   if (plan.givesUp === true) own.givesUp = true;
 }
 
-function addStep(
-  own: Gathered,
-  step: Extract<EventRecord, { kind: "step-ended" }>,
-  atMs: number,
-): void {
+function addStep(own: Gathered, step: EventOf<"step-ended">, atMs: number): void {
   own.fromMs = Math.min(own.fromMs ?? Number.POSITIVE_INFINITY, atMs - step.tookMs);
   own.toMs = Math.max(own.toMs, atMs);
-  if (step.result === "failed") {
-    own.failure = `attempted: ${`${step.step} ${step.endpoint ?? ""}`.trim()}: ${step.detail}`;
-  }
+  if (step.result === "failed") own.failure = failureText(step);
   if (isChange(step)) own.done.push(step.step);
 }
 
-function rebuiltText(event: Extract<EventRecord, { kind: "step-ended" }>): PartitionText {
+function rebuiltText(event: EventOf<"step-ended">): PartitionText {
   const { partition, endpoint = "a replica", detail } = event;
   const how = detail === "" ? "" : ` (${detail})`;
   return { partition, text: `${endpoint} was sent the leader's data${how}` };

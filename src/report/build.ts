@@ -1,4 +1,4 @@
-import type { EventRecord } from "../journal/record.js";
+import type { EventOf } from "../journal/record.js";
 import { type Advice, byFirstWay } from "../model/advice.js";
 import { compareText } from "../model/partition-view.js";
 import type { TabletSummary } from "../model/tablet-summary.js";
@@ -75,7 +75,7 @@ export function buildReport(parts: ReportParts): ReportDocument {
   };
 }
 
-type ObservedEvent = Extract<EventRecord, { kind: "observed" }>;
+type ObservedEvent = EventOf<"observed">;
 
 /** The first observation before any change, and the last one after. */
 function firstAndLast(observed: readonly ObservedEvent[]) {

@@ -1,4 +1,5 @@
 import type { Advice } from "../model/advice.js";
+import { numberText } from "../model/counted.js";
 import type { Timeline } from "./timeline.js";
 
 /** Version of the document. Fields may be added within a version; readers ignore unknown ones. */
@@ -235,6 +236,12 @@ export function statusText({ status, serving }: PartitionRow): string {
     return serving ? "serving, not healthy" : "not serving";
   }
   return status.replace("-", " ");
+}
+
+/** The number of partitions that a way concerns, such as `3 partitions`; empty if it concerns none. */
+export function partitionsText({ partitions }: Way): string {
+  if (partitions === 0) return "";
+  return `${numberText(partitions)} partition${partitions === 1 ? "" : "s"}`;
 }
 
 /** The part of a report that comes from the result of a command; the events of its run add the rest. */

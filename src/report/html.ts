@@ -4,6 +4,7 @@ import {
   type AutoFailoverFacts,
   isOpen,
   type PartitionText,
+  partitionsText,
   type ReportCounts,
   type ReportDocument,
   type TabletCounts,
@@ -167,13 +168,12 @@ function leftSection({ left, autoFailover }: ReportDocument): string[] {
 }
 
 function todoHtml({ ways }: Todo): string {
-  const lines = ways.slice(0, WAYS_MAX).map(({ what, command, partitions }, index) => {
+  const lines = ways.slice(0, WAYS_MAX).map((way, index) => {
+    const { what, command } = way;
     const words = what === "" ? "run" : what;
     const text = index === 0 ? capital(words) : `Or: ${words}`;
-    const count =
-      partitions === 0
-        ? ""
-        : ` <span class="count">${numberText(partitions)} partition${partitions === 1 ? "" : "s"}</span>`;
+    const partitions = partitionsText(way);
+    const count = partitions && ` <span class="count">${partitions}</span>`;
     const block =
       command === null
         ? ""

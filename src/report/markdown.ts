@@ -6,6 +6,7 @@ import {
   isOpen,
   type PartitionRow,
   type PartitionText,
+  partitionsText,
   type ReportDocument,
   statusText,
   type TabletCounts,
@@ -104,11 +105,10 @@ function leftLines({ left, autoFailover }: ReportDocument): string[] {
 
 function todoText({ ways }: Todo): string {
   const more = ways.length - WAYS_MAX;
-  const lines = ways.slice(0, WAYS_MAX).map(({ what, command, partitions }, index) => {
-    const count =
-      partitions === 0
-        ? ""
-        : ` (${numberText(partitions)} partition${partitions === 1 ? "" : "s"})`;
+  const lines = ways.slice(0, WAYS_MAX).map((way, index) => {
+    const { what, command } = way;
+    const partitions = partitionsText(way);
+    const count = partitions && ` (${partitions})`;
     const line = `${index === 0 ? "- " : "- or "}${text(what === "" ? "run" : what)}${count}`;
     return command === null ? line : `${line}:\n\n${code(command)}`;
   });

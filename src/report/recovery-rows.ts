@@ -1,5 +1,4 @@
 import { adviceText } from "../model/advice.js";
-import type { LaneFailure } from "../model/outcome.js";
 import { partitionName } from "../model/partition-view.js";
 import { problemRow } from "../model/problem.js";
 import type { PartitionResult, RunReport } from "../model/report.js";
@@ -100,8 +99,17 @@ function partitionRow(one: PartitionResult): PartitionRow {
   };
 }
 
-/** Why the recovery of a partition failed, in words. */
-export function failureText({ step, endpoint = "", detail }: LaneFailure): string {
+/** Why the recovery of a partition failed, in words; journals of earlier versions have other names of steps. */
+export function failureText({
+  step,
+  endpoint = "",
+  detail,
+}: {
+  /** See `LaneFailure`. */
+  readonly step: string;
+  readonly endpoint?: string | undefined;
+  readonly detail: string;
+}): string {
   if (step === "plan") return `left alone: ${detail}`;
   return `attempted: ${`${step} ${endpoint}`.trim()}: ${detail}`;
 }

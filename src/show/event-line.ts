@@ -45,7 +45,7 @@ export function eventLine(event: RunEvent): Line | undefined {
         text: `${safe(partitionName(event.id))}: ${safe(event.notes.join("; "))}`,
       };
     case "lane-ended":
-      return { level: "debug", text: `${safe(partitionName(event.id))}: through` };
+      return { level: "debug", text: `${safe(partitionName(event.id))}: finished` };
     default:
       return undefined;
   }

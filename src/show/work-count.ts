@@ -47,7 +47,7 @@ interface Counted {
 export function createWorkCount(): WorkCount {
   const known = new Map<string, Counted>();
   const tablets = new Map<Endpoint, { of: number; done: number; givenUp: number }>();
-  let through = 0;
+  let finished = 0;
   let left = 0;
   const at = (endpoint: Endpoint) => {
     const tablet = tablets.get(endpoint) ?? { of: 0, done: 0, givenUp: 0 };
@@ -58,7 +58,7 @@ export function createWorkCount(): WorkCount {
     replicas.filter((endpoint) => done?.has(endpoint) !== true);
   const reopen = (one: Counted) => {
     if (one.end === "open") return;
-    through -= 1;
+    finished -= 1;
     for (const endpoint of one.replicas) at(endpoint).done -= 1;
     for (const endpoint of undone(one)) {
       const tablet = at(endpoint);
@@ -97,7 +97,7 @@ export function createWorkCount(): WorkCount {
     endPartition(id, hasFailed) {
       const one = known.get(replicaKey(id));
       if (one?.end !== "open") return 0;
-      through += 1;
+      finished += 1;
       const isLeft = hasFailed || !one.hasBegun;
       if (isLeft) left += 1;
       const rest = undone(one);
@@ -105,7 +105,7 @@ export function createWorkCount(): WorkCount {
       one.end = isLeft ? "left" : "done";
       return isLeft ? 0 : rest.length;
     },
-    partitions: () => ({ of: known.size, done: through }),
+    partitions: () => ({ of: known.size, done: finished }),
     left: () => left,
     replicas: () => ({ of: sum((one) => one.of), done: sum((one) => one.done) }),
     replicasLeft: () => sum((one) => one.of - one.done - one.givenUp),
