@@ -6,7 +6,7 @@ import type { Step } from "../model/step.js";
 import { ledText } from "../operations/targets.js";
 import { checkLeaderChange } from "../policy/check-leader-change.js";
 import { servingLeader } from "../policy/what-it-holds.js";
-import { refusalIn } from "./expectations.js";
+import { assertHolds, partitionNow } from "./check-before-action.js";
 import { describeOps, followOp, retried, type Try } from "./ops.js";
 import { observePartition, type StepContext, type Task } from "./step-context.js";
 import { ALREADY, stale } from "./step-preconditions.js";
@@ -84,13 +84,11 @@ async function changeOnce(
   marked: Endpoint[],
 ): Promise<Try> {
   const { id, endpoint: to, acceptsLoss, lastSeen } = step;
-  const view = await observePartition(context, id);
-  if (view === undefined) return stale("the table is gone");
+  const view = await partitionNow(context, id);
   if (servingLeader(view)?.endpoint === to) {
     return before === 0 ? ALREADY : { result: "done", detail: ledText(view, to) };
   }
-  const refusal = refusalIn(view, expects);
-  if (refusal !== undefined) return stale(refusal);
+  assertHolds(view, expects);
   const old = servingLeader(view);
   if (old !== undefined) {
     // Otherwise its op could wait behind others in the nameserver's queues while no client can write.
@@ -104,8 +102,7 @@ async function changeOnce(
   for (const endpoint of dropped) await markDead(context, id, endpoint, marked);
   const result = await followOp(context, id, () => context.cluster.changeLeader(id, to));
   if ("failed" in result) return { again: result.failed };
-  const after = await observePartition(context, id);
-  if (after === undefined) return stale("the table is gone");
+  const after = await partitionNow(context, id);
   return servingLeader(after)?.endpoint === to
     ? { result: "done", detail: ledText(after, to) }
     : { again: `${describeOps(result.ops)}: it does not lead` };

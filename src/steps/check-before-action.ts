@@ -1,21 +1,27 @@
-import type { Endpoint } from "../model/cluster-state.js";
-import type { StepOutcome } from "../model/outcome.js";
-import type { PartitionView } from "../model/partition-view.js";
-import { type AwayReplica, type Found, refusalIn } from "./expectations.js";
+import type { Endpoint, PartitionId } from "../model/cluster-state.js";
+import { type PartitionView, type ReplicaView, replicaAt } from "../model/partition-view.js";
+import { type AwayReplica, type Expectation, type Found, refusalIn } from "./expectations.js";
 import { type AnyTask, observePartition, type StepContext } from "./step-context.js";
-import { claimOf, otherLeader, patiently, reportNow, stale } from "./step-preconditions.js";
+import {
+  claimOf,
+  otherLeader,
+  patiently,
+  reportNow,
+  StepEnd,
+  stale,
+} from "./step-preconditions.js";
 
 /**
  * Reads the state that the expectations of a step need, and checks them.
  *
  * @param recordAgeMs Accepted age of the nameserver's record in milliseconds; 0: it is read now.
- * @returns What was found; or the end of the step.
+ * @throws StepEnd `stale` if one does not hold.
  */
 export async function checkBeforeAction(
   context: StepContext,
   { step, lane, expects }: AnyTask,
   recordAgeMs = 0,
-): Promise<Found | StepOutcome> {
+): Promise<Found> {
   const { id, endpoint } = step;
   if (id === undefined) throw new TypeError(`${step.kind} is not about a partition`);
   const record = context.recordOf(id);
@@ -35,7 +41,7 @@ export async function checkBeforeAction(
   const found = { claim, report, other, returned };
   for (const { check } of expects) {
     const why = check?.(found);
-    if (why !== undefined) return stale(why);
+    if (why !== undefined) throw new StepEnd(stale(why));
   }
   return found;
 }
@@ -58,21 +64,26 @@ async function tabletBack(
   return away.find((_one, index) => isBack[index])?.endpoint;
 }
 
-/**
- * Observes the whole partition of a step and checks the step's expectations.
- *
- * @returns The partition; or the end of the step.
- */
-export async function checkWholePartition(
+/** Observes the whole partition now. @throws StepEnd `stale` if the table is gone. */
+export async function partitionNow(context: StepContext, id: PartitionId): Promise<PartitionView> {
+  const view = await observePartition(context, id);
+  if (view === undefined) throw new StepEnd(stale("the table is gone"));
+  return view;
+}
+
+/** Observes a replica and its partition now. @throws StepEnd `stale` if there is no such replica. */
+export async function replicaNow(
   context: StepContext,
-  { step, expects }: AnyTask,
-): Promise<PartitionView | StepOutcome> {
-  const { id, endpoint } = step;
-  const view = id && (await observePartition(context, id));
-  if (view === undefined) return stale("the table is gone");
-  if (endpoint !== undefined && view.replicas.every((one) => one.endpoint !== endpoint)) {
-    return stale("the replica is gone");
-  }
+  { id, endpoint }: { readonly id: PartitionId; readonly endpoint: Endpoint },
+): Promise<{ readonly view: PartitionView; readonly replica: ReplicaView }> {
+  const view = await observePartition(context, id);
+  const replica = view && replicaAt(view, endpoint);
+  if (view === undefined || replica === undefined) throw new StepEnd(stale("the replica is gone"));
+  return { view, replica };
+}
+
+/** Checks the expectations of a step on the whole partition. @throws StepEnd `stale` if one does not hold. */
+export function assertHolds(view: PartitionView, expects: readonly Expectation[]): void {
   const why = refusalIn(view, expects);
-  return why === undefined ? view : stale(why);
+  if (why !== undefined) throw new StepEnd(stale(why));
 }

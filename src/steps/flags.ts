@@ -11,7 +11,7 @@ import { opsOfPartition } from "../model/ops.js";
 import type { StepOutcome } from "../model/outcome.js";
 import { replicaAt, viewPartitions } from "../model/partition-view.js";
 import { whyNotMark } from "../operations/table-alive.js";
-import { checkBeforeAction, checkWholePartition } from "./check-before-action.js";
+import { assertHolds, checkBeforeAction, replicaNow } from "./check-before-action.js";
 import { replicaIn, serves } from "./expectations.js";
 import type { StepContext, Task } from "./step-context.js";
 import { ALREADY, claimOf, DONE, patiently, reportNow, stale } from "./step-preconditions.js";
@@ -29,13 +29,12 @@ export async function markAlive(
 ): Promise<StepOutcome> {
   const { id, endpoint, checks } = task.step;
   if (checks === "role") {
-    const found = await checkBeforeAction(context, task);
-    if ("result" in found) return found;
-    if (replicaIn(found.claim, endpoint)?.isAlive === true) return ALREADY;
+    const { claim } = await checkBeforeAction(context, task);
+    if (replicaIn(claim, endpoint)?.isAlive === true) return ALREADY;
   } else {
-    const view = await checkWholePartition(context, task);
-    if ("result" in view) return view;
-    if (replicaAt(view, endpoint)?.claim.isAlive === true) return ALREADY;
+    const { view, replica } = await replicaNow(context, task.step);
+    assertHolds(view, task.expects);
+    if (replica.claim.isAlive) return ALREADY;
   }
   await context.cluster.updateTableAlive({ ...id, endpoint }, true);
   return DONE;
@@ -111,8 +110,7 @@ export async function setFlags(
   const { id, endpoint: leader, alive, keepsFlag } = task.step;
   const claim = claimOf(await context.recordOf(id).now(), id);
   if (claim !== undefined && isRecorded(claim, { leader, alive, keepsFlag })) return ALREADY;
-  const found = await checkBeforeAction(context, task);
-  if ("result" in found) return found;
+  await checkBeforeAction(context, task);
   await context.cluster.setPartitionFlags(id, { leader, alive, keepsFlag });
   return { result: "done", detail: `the record names ${leader} as leader` };
 }

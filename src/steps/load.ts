@@ -1,5 +1,5 @@
 import { rowsMissing } from "../diagnosis/diagnose.js";
-import { messageOf, OpsError } from "../errors.js";
+import { OpsError } from "../errors.js";
 import type {
   Endpoint,
   PartitionId,
@@ -15,11 +15,20 @@ import { leastOffsetToLead } from "../policy/check-leader-change.js";
 import { hidesOldRecord } from "../policy/old-record.js";
 import { most, servingLeader } from "../policy/what-it-holds.js";
 import { exLeaders } from "../policy/what-may-be-overwritten.js";
-import { checkBeforeAction } from "./check-before-action.js";
-import { refusalIn, serves } from "./expectations.js";
+import { assertHolds, checkBeforeAction, partitionNow, replicaNow } from "./check-before-action.js";
+import { serves } from "./expectations.js";
 import { leads, makeLeader, unlist } from "./role.js";
-import { observePartition, type StepContext, type Task } from "./step-context.js";
-import { ALREADY, failed, failedBy, reportNow, stale } from "./step-preconditions.js";
+import type { StepContext, Task } from "./step-context.js";
+import {
+  ALREADY,
+  asLeader,
+  endedBy,
+  failed,
+  failedBy,
+  reportNow,
+  StepEnd,
+  stale,
+} from "./step-preconditions.js";
 import { listedOrLoadable, loaded, opsEnded } from "./waits.js";
 
 /**
@@ -52,31 +61,33 @@ export function loadFollower(
   const { lane, step } = task;
   const { endpoint } = step;
   return loadWithinLimit(context, lane, endpoint, async (snapshot) => {
-    const found = await checkBeforeAction(context, task, RECORD_AGE_MS);
-    if ("result" in found) return found;
+    await checkBeforeAction(context, task, RECORD_AGE_MS);
     if (hidesOldRecord(lane, endpoint, snapshot)) {
       return stale("the snapshot on its disk has a term that the record lacks");
     }
-    const obstacle = await unlistAtLeader(context, lane, endpoint);
-    if (obstacle !== undefined) return stale(obstacle);
+    await unlistAtLeader(context, lane, endpoint);
     const least = most([lane.lastSeen.get(endpoint) ?? 0n, snapshot?.offset ?? 0n]);
     const report = await loadFollowing(context, lane, endpoint, least);
-    if ("result" in report) return report;
     return { result: "done", detail: `${report.recordCount} rows, offset ${report.offset}` };
   });
 }
 
-/** Loads a replica as follower. "Loaded already" (101) counts as done, except in another role, by another client. */
+/**
+ * Loads a replica as follower. "Loaded already" (101) counts as done.
+ *
+ * @throws StepEnd if it cannot be loaded, or if another client loaded it in another role.
+ */
 async function loadFollowing(
   context: StepContext,
   of: Loadable,
   endpoint: Endpoint,
   least: bigint,
   before?: ReplicaReport,
-): Promise<ReplicaReport | StepOutcome> {
+): Promise<ReplicaReport> {
   const report = await load(context, of, endpoint, { role: "follower", term: 0n, least }, before);
-  if ("result" in report || report.role === "follower") return report;
-  return stale(`another client loaded it as ${report.role ?? "an unknown role"} meanwhile`);
+  if (report.role === "follower") return report;
+  const role = report.role ?? "an unknown role";
+  throw new StepEnd(stale(`another client loaded it as ${role} meanwhile`));
 }
 
 /**
@@ -89,18 +100,16 @@ export function loadLeader(context: StepContext, task: Task<"load-leader">): Pro
   const { endpoint } = step;
   return loadWithinLimit(context, lane, endpoint, async () => {
     const found = await checkBeforeAction(context, task);
-    if ("result" in found) return found;
     const { term } = lane.newestTerm;
     const as = { role: "leader" as const, term, least: lane.leastOffset };
     const report = await load(context, lane, endpoint, as, found.report);
-    if ("result" in report) return report;
     if (report.offset < lane.leastOffset) {
       return failed(rowsMissing(report.offset, lane.leastOffset));
     }
     if (report.role !== "leader") {
       // Loading takes a while: if another replica became leader meanwhile, it stays the only one.
-      const again = await checkBeforeAction(context, task);
-      return "result" in again ? again : makeLeader(context, task, []);
+      await checkBeforeAction(context, task);
+      return makeLeader(context, task, []);
     }
     if (found.report !== undefined) return ALREADY;
     const seen = lane.lastSeen.get(endpoint) ?? 0n;
@@ -122,13 +131,10 @@ export async function loadTable(
   const { id, endpoint, role, least } = task.step;
   await opsEnded(context, id, -1n);
   return context.withLoadSlot(endpoint, async () => {
-    const view = await observePartition(context, id);
-    const replica = view && replicaAt(view, endpoint);
-    if (view === undefined || replica === undefined) return stale("the replica is gone");
+    const { view, replica } = await replicaNow(context, task.step);
     if (serves(replica.report, role)) return ALREADY;
     if (role === "follower") return loadAsFollower(context, view, endpoint, least);
-    const why = refusalIn(view, task.expects);
-    if (why !== undefined) return stale(why);
+    assertHolds(view, task.expects);
     return loadToLead(context, task, view, most([leastOffsetToLead(view, replica), least]));
   });
 }
@@ -152,7 +158,6 @@ async function loadAsFollower(
   const wasListed = await unlist(context, view.id, leader, endpoint);
   const before = replicaAt(view, endpoint)?.report;
   const report = await loadFollowing(context, view, endpoint, least, before);
-  if ("result" in report) return report;
   const came = `${report.recordCount} rows, offset ${report.offset}`;
   const short = report.offset < least ? `; ${least} was known before` : "";
   if (leader === undefined || !wasListed) return { result: "done", detail: `${came}${short}` };
@@ -174,16 +179,14 @@ async function loadToLead(
 ): Promise<StepOutcome> {
   const before = replicaAt(view, endpoint)?.report;
   const report = await loadFollowing(context, view, endpoint, least, before);
-  if ("result" in report) return report;
   if (report.offset < least) {
     return failed(
       `it loaded at offset ${report.offset}, but ${least} was known: rows are missing on its disk; it was not promoted, and runs as follower without a leader`,
     );
   }
-  const now = await observePartition(context, id);
-  const why = now === undefined ? "the table is gone" : refusalIn(now, expects);
-  if (why !== undefined) return stale(why);
-  const term = now?.terms.at(-1)?.term ?? 0n;
+  const now = await partitionNow(context, id);
+  assertHolds(now, expects);
+  const term = now.terms.at(-1)?.term ?? 0n;
   await context.cluster.changeRole(endpoint, { ...id, role: "leader", term, followers: [] });
   return leads(context, id, endpoint, (offset) => {
     return `${report.recordCount} rows, leads term ${term} from offset ${offset}`;
@@ -201,24 +204,25 @@ interface Loadable {
  * Loads a replica as follower, with an empty replication list, on a tablet that has no replica of the
  * partition on record.
  *
- * @returns Its report, or the end of the step.
+ * @returns Its report.
+ * @throws StepEnd if it cannot be loaded.
  */
 export async function loadUnrecorded(
   context: StepContext,
   of: Loadable,
   endpoint: Endpoint,
   how: { readonly least: bigint; readonly listedWithinMs?: number },
-): Promise<ReplicaReport | StepOutcome> {
+): Promise<ReplicaReport> {
   const before = await reportNow(context, of.id, endpoint);
   const report = await load(context, of, endpoint, { role: "follower", term: 0n, ...how }, before);
-  if ("result" in report || report.role === "follower") return report;
-  return failed(`tablet ${endpoint} runs it as ${report.role ?? "an unknown role"}`);
+  if (report.role === "follower") return report;
+  throw new StepEnd(failed(`tablet ${endpoint} runs it as ${report.role ?? "an unknown role"}`));
 }
 
 /**
  * Loads a replica unless it is loaded, and waits.
  *
- * @returns The end of the step if it cannot be loaded.
+ * @throws StepEnd if it cannot be loaded.
  */
 async function load(
   context: StepContext,
@@ -231,7 +235,7 @@ async function load(
     readonly listedWithinMs?: number;
   },
   before?: ReplicaReport,
-): Promise<ReplicaReport | StepOutcome> {
+): Promise<ReplicaReport> {
   const { role, term, ...waited } = as;
   const mayBeUnlisted = storageMode !== "memory";
   const listed =
@@ -241,19 +245,14 @@ async function load(
       const request = { ...id, segCount, storageMode, role, term, followers: [] };
       await context.cluster.loadTable(endpoint, request);
     } catch (thrown) {
-      return loadRefused(thrown);
+      const isEmpty = thrown instanceof OpsError && thrown.responseCode === CREATE_TABLE_FAILED;
+      throw isEmpty ? new StepEnd({ ...failedBy(thrown), isEmpty }) : thrown;
     }
   }
   const report = await loaded(context, id, endpoint, { ...waited, mayBeUnlisted });
   if (typeof report !== "string") return report;
   const detail = `tablet ${endpoint} could not load it (check its log; is the data still on its disk?)`;
-  return { result: "failed", detail, isFinal: report === "never-listed" };
-}
-
-function loadRefused(thrown: unknown): StepOutcome {
-  const isEmpty = thrown instanceof OpsError && thrown.responseCode === CREATE_TABLE_FAILED;
-  if (isEmpty) return { ...failedBy(thrown), isEmpty };
-  throw thrown;
+  throw new StepEnd({ result: "failed", detail, isFinal: report === "never-listed" });
 }
 
 /**
@@ -261,22 +260,19 @@ function loadRefused(thrown: unknown): StepOutcome {
  * would continue at its old position, whatever the replica's disk kept, and replicate to it while it
  * loads (OpenMLDB 0.9: replication keeps its position across the follower's restart).
  *
- * @returns Why the leader could not be called; undefined if the replica is not in its list now.
+ * @throws StepEnd `stale` if the leader does not answer as leader.
  */
 async function unlistAtLeader(
-  { cluster, signal }: StepContext,
-  lane: Lane,
+  context: StepContext,
+  { leader, id }: Lane,
   endpoint: Endpoint,
-): Promise<string | undefined> {
-  if (lane.leader === undefined || lane.leader === endpoint) return undefined;
-  try {
-    const list = await cluster.getTableFollower(lane.leader, lane.id);
-    if (list.followers.has(endpoint)) await cluster.delReplica(lane.leader, lane.id, endpoint);
-    return undefined;
-  } catch (thrown) {
-    signal.throwIfAborted();
-    return `its leader does not answer as leader: ${messageOf(thrown)}`;
-  }
+): Promise<void> {
+  const { cluster } = context;
+  if (leader === undefined || leader === endpoint) return;
+  await asLeader(context, async () => {
+    const list = await cluster.getTableFollower(leader, id);
+    if (list.followers.has(endpoint)) await cluster.delReplica(leader, id, endpoint);
+  });
 }
 
 /**
@@ -301,7 +297,7 @@ function loadWithinLimit(
       return snapshot === undefined ? outcome : { ...outcome, snapshot };
     } catch (thrown) {
       context.signal.throwIfAborted();
-      return { ...failedBy(thrown), snapshot };
+      return { ...endedBy(thrown), snapshot };
     }
   };
   return context.withLoadSlot(endpoint, run, mayQueue);

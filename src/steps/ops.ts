@@ -5,7 +5,7 @@ import type { StepOutcome } from "../model/outcome.js";
 import { deletedBy } from "../operations/delete-op.js";
 import { opsBlocked } from "./blocked-ops.js";
 import type { StepContext, Task } from "./step-context.js";
-import { ALREADY, failed, mayHaveWorked, stale } from "./step-preconditions.js";
+import { ALREADY, failed, mayHaveWorked, StepEnd, stale } from "./step-preconditions.js";
 import { opsEnded } from "./waits.js";
 
 /**
@@ -119,8 +119,9 @@ export async function retried(
   }
 }
 
-/** Another attempt after a failure that may pass. @throws Every other failure. */
+/** The result of an attempt that threw: another attempt if the failure may pass. @throws Every other failure. */
 function againBy(thrown: unknown, signal: AbortSignal): Try {
+  if (thrown instanceof StepEnd) return thrown.outcome;
   signal.throwIfAborted();
   if (!(thrown instanceof OpsError) || !thrown.retryable) throw thrown;
   return { again: messageOf(thrown) };

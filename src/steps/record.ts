@@ -4,11 +4,12 @@ import type { Step } from "../model/step.js";
 import { whyNotRemove } from "../policy/absent-replicas.js";
 import { foreignSchema } from "../policy/tablet-identity.js";
 import { lowerBound, most, servingLeader } from "../policy/what-it-holds.js";
+import { assertHolds, partitionNow } from "./check-before-action.js";
 import { changed, without } from "./effects.js";
-import { holds, refusalIn } from "./expectations.js";
+import { holds } from "./expectations.js";
 import { loadUnrecorded } from "./load.js";
 import { unlist } from "./role.js";
-import { observePartition, type StepContext, type Task } from "./step-context.js";
+import type { StepContext, Task } from "./step-context.js";
 import { ALREADY, failed, stale } from "./step-preconditions.js";
 import { ACTS, type StepRow } from "./step-row.js";
 
@@ -51,11 +52,9 @@ async function removeFromRecord(
   { step, expects }: Task<"remove-from-record">,
 ): Promise<StepOutcome> {
   const { id, endpoint } = step;
-  const view = await observePartition(context, id);
-  if (view === undefined) return stale("the table is gone");
+  const view = await partitionNow(context, id);
   if (replicaAt(view, endpoint) === undefined) return ALREADY;
-  const why = refusalIn(view, expects);
-  if (why !== undefined) return stale(why);
+  assertHolds(view, expects);
   await unlist(context, id, servingLeader(view), endpoint);
   await context.cluster.setReplicaEndpoint(id, endpoint, undefined);
   const rest = view.replicas.filter((one) => one.endpoint !== endpoint);
@@ -74,18 +73,15 @@ async function moveInRecord(
   { step, lane, expects }: Task<"move-in-record">,
 ): Promise<StepOutcome> {
   const { id, endpoint: from, to } = step;
-  const view = await observePartition(context, id);
-  if (view === undefined) return stale("the table is gone");
+  const view = await partitionNow(context, id);
   const replica = replicaAt(view, from);
   if (replica === undefined) {
     return replicaAt(view, to) === undefined ? stale("the replica is gone") : ALREADY;
   }
-  const why = refusalIn(view, expects);
-  if (why !== undefined) return stale(why);
+  assertHolds(view, expects);
   const least = most([lowerBound(view, replica), lane.evidence.bounds.offsets.get(from) ?? 0n]);
   return context.withLoadSlot(to, async () => {
     const report = await loadUnrecorded(context, view, to, { least });
-    if ("result" in report) return report;
     if (report.offset < least) {
       return failed(
         `at ${to} it holds entries up to ${report.offset}, and ${least} is known of it`,

@@ -144,8 +144,9 @@ export function createRecoverEndpointBatch(context: StepContext): RecoverEndpoin
 
   async function request(batch: Batch): Promise<bigint | undefined> {
     const { endpoint, members } = batch;
-    const ready = await Promise.all(members.map((one) => checks(() => one.isStillAllowed())));
-    if (ready.includes(false) || !(await isWorthRequesting(batch))) return undefined;
+    const checked = await Promise.allSettled(members.map((one) => checks(() => one.checkAgain())));
+    if (checked.some((one) => one.status === "rejected")) return undefined;
+    if (!(await isWorthRequesting(batch))) return undefined;
     const ops = await context.ops.now();
     if (members.some((one) => opsOfPartition(ops, one.id).some(isOpActive))) return undefined;
     const concurrency = QUEUES_OF_RECOVER_ENDPOINT;

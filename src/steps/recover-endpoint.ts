@@ -1,5 +1,4 @@
 import pLimit from "p-limit";
-import { OpsError } from "../errors.js";
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import { newestOf } from "../model/ops.js";
 import { detailOf, isSuccess, type StepOutcome } from "../model/outcome.js";
@@ -15,11 +14,11 @@ import { laneOf } from "../planning/build-lane.js";
 import { checkLeaderChange, lastSeenLeader } from "../policy/check-leader-change.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
-import { checkWholePartition } from "./check-before-action.js";
+import { assertHolds, replicaNow } from "./check-before-action.js";
 import { appear } from "./ops.js";
 import { demoteRunningExLeaders, unlist } from "./role.js";
 import type { StepContext, Task } from "./step-context.js";
-import { ALREADY, DONE, mayHaveWorked, stale } from "./step-preconditions.js";
+import { ALREADY, DONE, mayHaveWorked, outcomeOf, stale } from "./step-preconditions.js";
 import { opsEnded } from "./waits.js";
 
 /** Number of partitions that are tried again in parallel; the nameserver has two queues by default. */
@@ -98,9 +97,9 @@ export async function offlineReplica(
 ): Promise<StepOutcome> {
   const { id, endpoint } = task.step;
   await opsEnded(context, id, -1n);
-  const view = await checkWholePartition(context, task);
-  if ("result" in view) return view;
-  if (replicaAt(view, endpoint)?.claim.isAlive !== true) return ALREADY;
+  const { view, replica } = await replicaNow(context, task.step);
+  assertHolds(view, task.expects);
+  if (!replica.claim.isAlive) return ALREADY;
   const leader = servingLeader(view);
   // Readers first: a replica to which no leader replicates would show them old rows.
   await context.cluster.updateTableAlive({ ...id, endpoint }, false);
@@ -132,10 +131,7 @@ export async function recoverEndpoint(
     const danger = replica && whyNotOverwrite(view, replica);
     if (danger !== undefined) return stale(`${partitionName(view.id)}: ${danger.text}`);
   }
-  for (const view of todo) {
-    const stillLeads = await demoteRunningExLeaders(context, view, endpoint);
-    if (stillLeads !== undefined) return stillLeads;
-  }
+  for (const view of todo) await demoteRunningExLeaders(context, view, endpoint);
   const ids = todo.map((view) => view.id);
   const count = await allOps(context, ids, () =>
     context.cluster.recoverEndpoint(endpoint, { needRestore: false, concurrency }),
@@ -184,7 +180,10 @@ async function allOps(
   return ended.flat().length;
 }
 
-/** Observes again, handles the remaining partitions one by one, and reports the result. */
+/**
+ * Observes again, handles the remaining partitions one by one, and reports the result. A failure in one partition
+ * never stops another.
+ */
 async function finishEach(
   context: StepContext,
   endpoint: Endpoint,
@@ -200,8 +199,9 @@ async function finishEach(
   const lines = await Promise.all(
     left.map((view) =>
       limit(async () => {
-        const outcome = await attempt(context, () => how.finish(view));
-        return outcome === undefined ? [] : [`${partitionName(view.id)}: ${outcome}`];
+        const outcome = await outcomeOf(context, () => how.finish(view));
+        if (isSuccess(outcome.result)) return [];
+        return [`${partitionName(view.id)}: ${detailOf(outcome)}`];
       }),
     ),
   );
@@ -210,19 +210,4 @@ async function finishEach(
   if (bad.length === 0) return { result: "done", detail: again };
   const more = bad.length > NAMED_MAX ? `; and ${bad.length - NAMED_MAX} more` : "";
   return { result: "failed", detail: `${again}: ${bad.slice(0, NAMED_MAX).join("; ")}${more}` };
-}
-
-/** @returns Why it did not succeed; undefined if it did. A failure in one partition never stops another. */
-async function attempt(
-  context: StepContext,
-  work: () => Promise<StepOutcome>,
-): Promise<string | undefined> {
-  try {
-    const outcome = await work();
-    return isSuccess(outcome.result) ? undefined : detailOf(outcome);
-  } catch (thrown) {
-    context.signal.throwIfAborted();
-    if (thrown instanceof OpsError) return thrown.message;
-    throw thrown;
-  }
 }

@@ -8,11 +8,11 @@ import type { Problem } from "../model/problem.js";
 import type { Step } from "../model/step.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
-import { refusalIn } from "./expectations.js";
+import { assertHolds, replicaNow } from "./check-before-action.js";
 import { type FollowedOps, followNewer, followOp, retried, type Try } from "./ops.js";
 import { demoteRunningExLeaders, unlist } from "./role.js";
 import { observePartition, type StepContext, type Task } from "./step-context.js";
-import { ALREADY, DONE, outcomeOf, stale } from "./step-preconditions.js";
+import { ALREADY, DONE, outcomeOf } from "./step-preconditions.js";
 import { opsEnded, waitForSync } from "./waits.js";
 
 /**
@@ -97,11 +97,10 @@ async function recoverTogether(
   return endpointBatch.recover({
     id,
     endpoint,
-    async isStillAllowed() {
-      const view = await observePartition(context, id);
-      if (view === undefined || replicaAt(view, endpoint) === undefined) return false;
-      if (refusalIn(view, task.expects) !== undefined) return false;
-      return (await demoteRunningExLeaders(context, view, endpoint)) === undefined;
+    async checkAgain() {
+      const { view } = await replicaNow(context, task.step);
+      assertHolds(view, task.expects);
+      await demoteRunningExLeaders(context, view, endpoint);
     },
     async follow(after) {
       const followed = await followNewer(context, id, after);
@@ -126,21 +125,17 @@ async function prepare(
 ): Promise<StepOutcome | undefined> {
   const { id, endpoint } = step;
   const isFirst = before === 0;
-  const view = await observePartition(context, id);
-  const replica = view && replicaAt(view, endpoint);
-  if (view === undefined || replica === undefined) return stale("the replica is gone");
+  const { view, replica } = await replicaNow(context, step);
   const problems = problemsAt(view, endpoint);
   const isWanted = step.isWanted === true && isFirst;
   if (problems.length === 0 && !isWanted) return isFirst ? ALREADY : DONE;
   assertObserved(endpoint, problems);
-  const refusal = refusalIn(view, expects);
-  if (refusal !== undefined) return stale(refusal);
+  assertHolds(view, expects);
   const mayCatchUp = !(step.isForced === true && isFirst) && !isWanted;
   if (mayCatchUp && problems.every((one) => one.code === "behind")) {
     return waitForSync(context, id, endpoint);
   }
-  const stillLeads = await demoteRunningExLeaders(context, view, endpoint);
-  if (stillLeads !== undefined) return stillLeads;
+  await demoteRunningExLeaders(context, view, endpoint);
   if (replica.claim.isAlive) await context.cluster.updateTableAlive({ ...id, endpoint }, false);
   await unlistExLeader(context, id, endpoint);
   return undefined;
@@ -212,9 +207,7 @@ async function effectOf(
 ): Promise<Try> {
   if ("failed" in followed) return { again: followed.failed };
   const { ops } = followed;
-  const view = await observePartition(context, id);
-  if (view === undefined || replicaAt(view, endpoint) === undefined)
-    return stale("the replica is gone");
+  const { view } = await replicaNow(context, { id, endpoint });
   const problems = problemsAt(view, endpoint);
   // RecoverTable compares by the history on record (OpenMLDB 0.9 nameserver: MatchTermOffset), which lacks terms here.
   const keeper = isCopy === true ? ops.find((op) => KEEPS_LOG.has(op.type)) : undefined;

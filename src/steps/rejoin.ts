@@ -13,8 +13,9 @@ import {
   withEarlier,
 } from "../planning/attempt-history.js";
 import { planRejoin } from "../planning/rejoin.js";
+import { partitionNow } from "./check-before-action.js";
 import { refusalIn } from "./expectations.js";
-import { observePartition, type StepContext, type Task } from "./step-context.js";
+import type { StepContext, Task } from "./step-context.js";
 import { ALREADY, failed, outcomeOf, stale } from "./step-preconditions.js";
 
 /** Limit of rounds. */
@@ -35,8 +36,7 @@ export async function rejoin(context: StepContext, task: Task<"rejoin">): Promis
   let before: Lane | undefined;
   let outcome: StepOutcome = stale("it is not recovered");
   for (let round = 1; round <= ROUNDS_MAX; round += 1) {
-    const now = await observePartition(context, step.id);
-    if (now === undefined) return stale("the table is gone");
+    const now = await partitionNow(context, step.id);
     const view = before === undefined ? now : withEarlier(now, before, snapshots);
     const lane = planRejoin(view, step, attempts);
     const end = endOf(view, task, lane);

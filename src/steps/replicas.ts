@@ -6,12 +6,22 @@ import { strayText } from "../operations/targets.js";
 import { removeCopyText } from "../policy/free-tablets.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { discardedBy, discardedText } from "../policy/what-may-be-overwritten.js";
-import { refusalIn, replicaIn } from "./expectations.js";
+import { assertHolds, partitionNow } from "./check-before-action.js";
+import { replicaIn } from "./expectations.js";
 import { loadUnrecorded } from "./load.js";
 import { describeOps, type FollowedOps, followOp, retried, type Try } from "./ops.js";
 import { demoteRunningExLeaders, unlist } from "./role.js";
 import { observePartition, type StepContext, type Task } from "./step-context.js";
-import { ALREADY, claimNow, failed, patiently, reportNow, stale } from "./step-preconditions.js";
+import {
+  ALREADY,
+  claimNow,
+  DONE,
+  failed,
+  patiently,
+  reportNow,
+  StepEnd,
+  stale,
+} from "./step-preconditions.js";
 import { waitForSync } from "./waits.js";
 
 /**
@@ -22,16 +32,14 @@ export function addReplica(context: StepContext, task: Task<"add-replica">): Pro
   const { id, endpoint } = task.step;
   let isOurs = false;
   return retried(context, id, async (before) => {
-    const view = await observePartition(context, id);
-    if (view === undefined) return stale("the table is gone");
+    const view = await partitionNow(context, id);
     if (replicaAt(view, endpoint) !== undefined) {
       const why = await whyNotFollowing(context, id, endpoint);
-      if (why === undefined) return before === 0 ? ALREADY : { result: "done", detail: "" };
+      if (why === undefined) return before === 0 ? ALREADY : DONE;
       if (!isOurs) return stale(`a replica is there already: ${why}`);
       await deleteHalfMadeReplica(context, view, endpoint);
     }
-    const obstacle = await prepareTablet(context, view, endpoint, isOurs);
-    if (obstacle !== undefined) return obstacle;
+    await prepareTablet(context, view, endpoint, isOurs);
     isOurs = true;
     const followed = await followOp(context, id, () => context.cluster.addReplicaNS(id, endpoint));
     await resumeSnapshots(context, id, followed);
@@ -46,15 +54,13 @@ export function addReplica(context: StepContext, task: Task<"add-replica">): Pro
 export function delReplica(context: StepContext, task: Task<"del-replica">): Promise<StepOutcome> {
   const { id, endpoint } = task.step;
   return retried(context, id, async (before) => {
-    const view = await observePartition(context, id);
-    if (view === undefined) return stale("the table is gone");
+    const view = await partitionNow(context, id);
     if (replicaAt(view, endpoint) === undefined) {
       const rest = await tracesOf(context, id, endpoint);
       if (rest !== undefined) return failed(rest);
-      return before === 0 ? ALREADY : { result: "done", detail: "" };
+      return before === 0 ? ALREADY : DONE;
     }
-    const refusal = refusalIn(view, task.expects);
-    if (refusal !== undefined) return stale(refusal);
+    assertHolds(view, task.expects);
     const followed = await followOp(context, id, () => context.cluster.delReplicaNS(id, endpoint));
     const ended = resultOf(followed, await tracesOf(context, id, endpoint));
     // Once it is gone from the record, the nameserver refuses another request.
@@ -71,18 +77,15 @@ export function migrate(context: StepContext, task: Task<"migrate">): Promise<St
   const { id, endpoint: from, to } = task.step;
   let isOurs = false;
   return retried(context, id, async (before) => {
-    const view = await observePartition(context, id);
-    if (view === undefined) return stale("the table is gone");
+    const view = await partitionNow(context, id);
     if (replicaAt(view, from) === undefined) return endedMove(context, view, { from, to, before });
-    const refusal = refusalIn(view, task.expects);
-    if (refusal !== undefined) return stale(refusal);
+    assertHolds(view, task.expects);
     if (replicaAt(view, to) !== undefined) {
       if (!isOurs) return stale(`${to} has a replica of it now`);
       await deleteHalfMadeReplica(context, view, to);
       await restoreReplication(context, id, from);
     }
-    const obstacle = await prepareTablet(context, view, to, isOurs);
-    if (obstacle !== undefined) return obstacle;
+    await prepareTablet(context, view, to, isOurs);
     isOurs = true;
     const table = { db: id.db, table: id.table, pids: [id.pid] };
     const followed = await followOp(context, id, () => context.cluster.migrate(from, table, to));
@@ -104,7 +107,7 @@ async function endedMove(
     return stale(`neither ${from} nor ${to} has a replica of it now`);
   const why = await whyNotMoved(context, view.id, from, to);
   if (why !== undefined) return failed(why);
-  return before === 0 ? ALREADY : { result: "done", detail: "" };
+  return before === 0 ? ALREADY : DONE;
 }
 
 /** The result by the observed effect; the ops become the detail. */
@@ -191,23 +194,21 @@ async function strayAt(
  * Makes sure that a new replica can be created: none is loaded there, and no leader lists it.
  *
  * @param isOurs Whether this step has requested it before.
- * @returns The obstacle, as the end of the step; undefined if there is none.
+ * @throws StepEnd with the obstacle.
  */
 async function prepareTablet(
   context: StepContext,
   view: PartitionView,
   endpoint: Endpoint,
   isOurs: boolean,
-): Promise<StepOutcome | undefined> {
+): Promise<void> {
   const obstacle = await strayAt(context, view.id, endpoint);
-  if (obstacle !== undefined) return isOurs ? failed(obstacle) : stale(obstacle);
+  if (obstacle !== undefined) throw new StepEnd(isOurs ? failed(obstacle) : stale(obstacle));
   const old = isOurs ? undefined : await oldCopyAt(context, view, endpoint);
-  if (old !== undefined) return stale(old);
-  const stillLeads = await demoteRunningExLeaders(context, view, endpoint);
-  if (stillLeads !== undefined) return stillLeads;
+  if (old !== undefined) throw new StepEnd(stale(old));
+  await demoteRunningExLeaders(context, view, endpoint);
   // A failed op may have left it there: a new one would fail at adding it again (code 119, OpenMLDB 0.9 tablet).
   await unlist(context, view.id, servingLeader(view), endpoint);
-  return undefined;
 }
 
 /**
@@ -243,17 +244,18 @@ async function oldCopyAt(
       `a snapshot of term ${found.term} up to entry ${found.offset}`,
     );
   }
-  const loaded = await loadUnrecorded(context, view, endpoint, {
-    least: 0n,
-    listedWithinMs: OLD_COPY_LISTED_MS,
-  });
-  if (!("result" in loaded)) {
-    return oldCopyText(id, endpoint, `entries up to ${loaded.offset}, loaded to see them`);
+  try {
+    const how = { least: 0n, listedWithinMs: OLD_COPY_LISTED_MS };
+    const { offset } = await loadUnrecorded(context, view, endpoint, how);
+    return oldCopyText(id, endpoint, `entries up to ${offset}, loaded to see them`);
+  } catch (thrown) {
+    if (!(thrown instanceof StepEnd)) throw thrown;
+    const { outcome } = thrown;
+    // Another failure does not prove that nothing is there.
+    return outcome.result === "failed" && outcome.isEmpty !== true && outcome.isFinal !== true
+      ? `whether tablet ${endpoint} has an old copy of it on its disk is not known: ${outcome.detail}; if it has one, ${removeCopyText(id, endpoint)}`
+      : undefined;
   }
-  // Another failure does not prove that nothing is there.
-  return loaded.result === "failed" && loaded.isEmpty !== true && loaded.isFinal !== true
-    ? `whether tablet ${endpoint} has an old copy of it on its disk is not known: ${loaded.detail}; if it has one, ${removeCopyText(id, endpoint)}`
-    : undefined;
 }
 
 function oldCopyText(id: PartitionId, endpoint: Endpoint, what: string): string {

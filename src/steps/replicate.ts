@@ -1,9 +1,8 @@
-import { messageOf } from "../errors.js";
 import type { FollowerList, ReplicaReport } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
 import { checkBeforeAction } from "./check-before-action.js";
 import type { StepContext, Task } from "./step-context.js";
-import { failed, reportNow, stale } from "./step-preconditions.js";
+import { asLeader, failed, reportNow, StepEnd, stale } from "./step-preconditions.js";
 
 /**
  * A follower that its leader replicates to moves within milliseconds. Without progress for this long it
@@ -23,9 +22,7 @@ export async function replicate(
   const { id, endpoint } = task.step;
   const { cluster } = context;
   const leader = task.lane.leader ?? "";
-  const ready = await findBoth(context, task);
-  if ("result" in ready) return ready;
-  const { own, list } = ready;
+  const { own, list } = await findBoth(context, task);
   const listed = list.followers.get(endpoint);
   if (listed !== undefined && listed >= list.offset && own.offset >= list.offset) {
     return { result: "done", detail: `in sync at offset ${listed}` };
@@ -60,27 +57,20 @@ function hasJustBegun({ lane, step }: Task<"replicate">): boolean {
   return lane.steps.some((one) => one.kind === "promote" && one.followers.includes(step.endpoint));
 }
 
-/** Reads the follower's report and its leader's list; or returns why replication is impossible. */
+/** Reads the follower's report and its leader's list. @throws StepEnd `stale` if replication is impossible. */
 async function findBoth(
   context: StepContext,
   task: Task<"replicate">,
-): Promise<StepOutcome | { readonly own: ReplicaReport; readonly list: FollowerList }> {
+): Promise<{ readonly own: ReplicaReport; readonly list: FollowerList }> {
   const { id } = task.step;
   const leader = task.lane.leader ?? "";
-  const found = await checkBeforeAction(context, task);
-  if ("result" in found) return found;
-  const own = found.report;
-  if (own === undefined) return stale("it is not loaded any more");
-  let list: FollowerList;
-  try {
-    const poll = context.listOf(leader, id);
-    list = await (hasJustBegun(task) ? poll.next() : poll.now());
-  } catch (thrown) {
-    context.signal.throwIfAborted();
-    return stale(`its leader does not answer as leader: ${messageOf(thrown)}`);
-  }
+  const { report: own } = await checkBeforeAction(context, task);
+  if (own === undefined) throw new StepEnd(stale("it is not loaded any more"));
+  const poll = context.listOf(leader, id);
+  const list = await asLeader(context, () => (hasJustBegun(task) ? poll.next() : poll.now()));
   if (own.offset > list.offset) {
-    return stale(`it is at offset ${own.offset}, its leader ${leader} only at ${list.offset}`);
+    const why = `it is at offset ${own.offset}, its leader ${leader} only at ${list.offset}`;
+    throw new StepEnd(stale(why));
   }
   return { own, list };
 }

@@ -8,7 +8,7 @@ import { servingLeader } from "../policy/what-it-holds.js";
 import { exLeaders } from "../policy/what-may-be-overwritten.js";
 import { checkBeforeAction } from "./check-before-action.js";
 import type { StepContext, Task } from "./step-context.js";
-import { ALREADY, DONE, failed, reportNow } from "./step-preconditions.js";
+import { ALREADY, DONE, failed, reportNow, StepEnd } from "./step-preconditions.js";
 
 /**
  * Gives a loaded follower the leader's role with the newest term. Its log contains those of the
@@ -28,10 +28,9 @@ async function takeRole(
   task: Task<"promote"> | Task<"change-role">,
   followers: readonly Endpoint[],
 ): Promise<StepOutcome> {
-  const found = await checkBeforeAction(context, task);
-  if ("result" in found) return found;
-  if (found.report?.role === "leader") return ALREADY;
-  return makeLeader(context, task, followers, found.report?.offset);
+  const { report } = await checkBeforeAction(context, task);
+  if (report?.role === "leader") return ALREADY;
+  return makeLeader(context, task, followers, report?.offset);
 }
 
 /**
@@ -93,7 +92,6 @@ export async function unlist(
 /** Makes a replica that is not to lead a follower, before another one becomes leader. */
 export async function demote(context: StepContext, task: Task<"demote">): Promise<StepOutcome> {
   const found = await checkBeforeAction(context, task);
-  if ("result" in found) return found;
   if (found.report?.role === "follower") return ALREADY;
   const { id, endpoint } = task.step;
   await context.cluster.changeRole(endpoint, { ...id, role: "follower", term: 0n, followers: [] });
@@ -107,15 +105,15 @@ export async function demote(context: StepContext, task: Task<"demote">): Promis
  * change the leader.
  *
  * @param endpoint The replica that is reloaded; its own op demotes it.
- * @returns The end of the step if one still runs as leader; undefined if none does.
+ * @throws StepEnd if one still runs as leader.
  */
 export async function demoteRunningExLeaders(
   context: StepContext,
   view: PartitionView,
   endpoint: Endpoint,
-): Promise<StepOutcome | undefined> {
+): Promise<void> {
   const leader = servingLeader(view);
-  if (leader === undefined) return undefined;
+  if (leader === undefined) return;
   for (const one of exLeaders(view, leader)) {
     if (one.endpoint === endpoint) continue;
     const step: Step = {
@@ -128,7 +126,6 @@ export async function demoteRunningExLeaders(
     const outcome = await context.runStep(step, laneOf(view, { leader, steps: [step] }));
     if (outcome.result !== "failed" && outcome.result !== "stale") continue;
     const detail = `ex-leader ${one.endpoint} still runs as leader: ${outcome.detail}`;
-    return { ...outcome, detail };
+    throw new StepEnd({ ...outcome, detail });
   }
-  return undefined;
 }

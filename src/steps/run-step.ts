@@ -3,6 +3,7 @@ import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Step, StepKind } from "../model/step.js";
 import type { StepContext, Task } from "./step-context.js";
+import { StepEnd } from "./step-preconditions.js";
 import type { StepRow } from "./step-row.js";
 import { STEPS } from "./table.js";
 
@@ -39,10 +40,15 @@ export function taskOf(step: Step, lane: Lane | undefined): Task {
  *
  * @throws What a call of it throws; the signal's reason if the run is to stop.
  */
-export function runStep(
+export async function runStep(
   context: StepContext,
   step: Step,
   lane: Lane | undefined,
 ): Promise<StepOutcome> {
-  return rowOf(step).run(context, taskOf(step, lane));
+  try {
+    return await rowOf(step).run(context, taskOf(step, lane));
+  } catch (thrown) {
+    if (thrown instanceof StepEnd) return thrown.outcome;
+    throw thrown;
+  }
 }

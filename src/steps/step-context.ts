@@ -44,8 +44,8 @@ export interface Rollback {
 export interface WaitingFollower {
   readonly id: PartitionId;
   readonly endpoint: Endpoint;
-  /** Checks again, now, whether it may be recovered. */
-  isStillAllowed(): Promise<boolean>;
+  /** Checks again, now, that it may be recovered. @throws StepEnd if it may not; an error of the check. */
+  checkAgain(): Promise<void>;
   /**
    * Follows the requested op and its child ops to their end, and observes the replica.
    *

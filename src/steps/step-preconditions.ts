@@ -7,7 +7,7 @@ import {
   replicaKey,
   type TableClaim,
 } from "../model/cluster-state.js";
-import type { StepOutcome } from "../model/outcome.js";
+import { detailOf, type StepOutcome } from "../model/outcome.js";
 import type { Lane } from "../model/plan.js";
 import { isLoading } from "../policy/what-it-holds.js";
 import { within } from "../util/within.js";
@@ -51,6 +51,16 @@ export function stale(detail: string): StepOutcome {
   return { result: "stale", detail };
 }
 
+/** Thrown by the helpers of a step to end the step with an outcome. `runStep` and `outcomeOf` return the outcome. */
+export class StepEnd extends Error {
+  readonly outcome: StepOutcome;
+
+  constructor(outcome: StepOutcome) {
+    super(detailOf(outcome));
+    this.outcome = outcome;
+  }
+}
+
 /** True if a failed change may have taken effect: only its answer was lost. */
 export function mayHaveWorked(thrown: unknown): boolean {
   return thrown instanceof OpsError && thrown.retryable && thrown.code !== "rejected";
@@ -69,8 +79,13 @@ export async function outcomeOf<T>(
     return await work();
   } catch (thrown) {
     signal.throwIfAborted();
-    return failedBy(thrown);
+    return endedBy(thrown);
   }
+}
+
+/** The outcome of a step that threw. */
+export function endedBy(thrown: unknown): StepOutcome {
+  return thrown instanceof StepEnd ? thrown.outcome : failedBy(thrown);
 }
 
 /** The outcome of a step that ended with an error, with the error's hint. */
@@ -82,6 +97,19 @@ export function failedBy(thrown: unknown): Extract<StepOutcome, { result: "faile
     detail: `${messageOf(thrown)}${hint}`,
     ...(isTransient ? { isTransient } : {}),
   };
+}
+
+/** Calls the leader of a partition. @throws StepEnd `stale` if it does not answer as leader. */
+export async function asLeader<T>(
+  { signal }: Pick<StepContext, "signal">,
+  call: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await call();
+  } catch (thrown) {
+    signal.throwIfAborted();
+    throw new StepEnd(stale(`its leader does not answer as leader: ${messageOf(thrown)}`));
+  }
 }
 
 /** Reads a tablet's report of a replica; undefined if it has not loaded it. */
