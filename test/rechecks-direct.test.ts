@@ -131,7 +131,7 @@ describe("set-flags", () => {
         flags = `${table.flags("c")} ${table.flags("a")}`;
       },
     });
-    expect(outcome).toEqual({ result: "stale", detail: "it does not run as leader now" });
+    expect(outcome).toEqual({ result: "stale", detail: "it is not loaded any more" });
     expect(flags).toBe("leader,alive follower,alive");
     expectRecovered(table, result);
   });

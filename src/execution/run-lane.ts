@@ -3,10 +3,10 @@ import type { Endpoint } from "../model/cluster-state.js";
 import { isSuccess, type OnEvent, type StepOutcome, type StepResult } from "../model/outcome.js";
 import type { Step, StepKind } from "../model/step.js";
 import type { LaneWork } from "../planning/operation-lanes.js";
+import { outcomeOf } from "../steps/outcomes.js";
 import { recoverFollowers } from "../steps/recover-table.js";
 import { rowOf, runStep, taskOf } from "../steps/run-step.js";
 import type { StepContext, Task } from "../steps/step-context.js";
-import { outcomeOf } from "../steps/step-preconditions.js";
 import type { LaneExclusion } from "./leader-copy-exclusion.js";
 
 /**

@@ -14,7 +14,7 @@ import { assertSamePlan } from "../planning/check-saved-plan.js";
 import { type LaneWork, lanesOf, planOfOperation } from "../planning/operation-lanes.js";
 import type { Plan } from "../planning/recovery-plan.js";
 import type { Guard } from "../run/guard.js";
-import { allOpsEnded } from "../steps/waits.js";
+import { allOpsEnded } from "../steps/ops-ended.js";
 import { inTurns } from "../util/yielding.js";
 import { createLeaderCopyExclusion } from "./leader-copy-exclusion.js";
 import { rollingBackOnStop, type StoppableOptions } from "./rollback-on-stop.js";

@@ -18,7 +18,8 @@ import {
 import { isLastRound, type PredictedRound } from "../planning/predict-rounds.js";
 import { evidenceOf, isAnyAliveUnread, isLosingEvidence, withBounds } from "../policy/evidence.js";
 import { rowOf } from "../steps/run-step.js";
-import { observePartition, type StepContext } from "../steps/step-context.js";
+import type { StepContext } from "../steps/step-context.js";
+import { observePartition } from "../steps/step-preconditions.js";
 import type { KnownOffsets } from "./known-offsets.js";
 import { type LaneRun, type PartitionLimits, runLane } from "./run-lane.js";
 

@@ -1,16 +1,15 @@
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import { detailOf, type StepOutcome } from "../model/outcome.js";
-import { type PartitionView, partitionName } from "../model/partition-view.js";
-import type { Lane } from "../model/plan.js";
-import type { Step } from "../model/step.js";
+import { partitionName } from "../model/partition-view.js";
 import { ledText } from "../operations/targets.js";
 import { checkLeaderChange } from "../policy/check-leader-change.js";
 import { servingLeader } from "../policy/what-it-holds.js";
-import { assertHolds, partitionNow } from "./check-before-action.js";
 import { describeOps, followOp, retried, type Try } from "./ops.js";
-import { observePartition, type StepContext, type Task } from "./step-context.js";
-import { ALREADY, stale } from "./step-preconditions.js";
-import { allOpsEnded, waitForSync } from "./waits.js";
+import { allOpsEnded } from "./ops-ended.js";
+import { ALREADY, stale } from "./outcomes.js";
+import { waitForSync } from "./replicate.js";
+import type { StepContext, Task } from "./step-context.js";
+import { assertHolds, observePartition, partitionNow } from "./step-preconditions.js";
 
 /** Milliseconds for which the old leader must have accepted no write before the leader is changed. */
 const QUIET_MS = 500;
@@ -53,27 +52,6 @@ export async function changeLeader(
     forget();
     throw thrown;
   }
-}
-
-/**
- * Returns why the leader must not be changed now. An accepted loss was computed for the offset of the
- * plan, so the candidate must still be at that offset, in the same term.
- */
-export function whyNotChange(
-  view: PartitionView,
-  { endpoint, acceptsLoss, offset, lastSeen }: Step<"change-leader">,
-  { newestTerm }: Pick<Lane, "newestTerm">,
-): string | undefined {
-  const change = checkLeaderChange(view, { candidate: endpoint, acceptsLoss, lastSeen });
-  if ("refusal" in change) return change.refusal;
-  if (offset === undefined) return undefined;
-  const newest = view.terms.at(-1)?.term ?? 0n;
-  if (newest !== newestTerm.term) {
-    return `term ${newest} began since it was planned for term ${newestTerm.term}`;
-  }
-  return change.offset === offset
-    ? undefined
-    : `it is at offset ${change.offset}, no longer at ${offset}`;
 }
 
 /** @param marked Replicas that were marked not alive here. */

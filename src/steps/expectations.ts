@@ -3,11 +3,15 @@ import type {
   PartitionClaim,
   ReplicaClaim,
   ReplicaReport,
+  Role,
 } from "../model/cluster-state.js";
 import type { ReplicaEvidence } from "../model/evidence.js";
-import type { PartitionView } from "../model/partition-view.js";
+import { type PartitionView, replicaAt } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
-import { isServing } from "../policy/what-it-holds.js";
+import type { Step } from "../model/step.js";
+import { checkLeaderChange } from "../policy/check-leader-change.js";
+import { isServing, servingLeader } from "../policy/what-it-holds.js";
+import { discardedBy, discardedText, whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
 
 /** Returns one replica from the record of a partition. */
 export function replicaIn(
@@ -66,7 +70,7 @@ export type AwayReplica = Pick<ReplicaEvidence, "endpoint" | "away">;
 /** A condition that a step expects right before it acts. Plans print it, and the step checks it. */
 export interface Expectation {
   /** In words without a full stop; undefined if it holds for all steps alike and is not printed. */
-  readonly text?: string;
+  readonly text?: string | undefined;
   /**
    * What must be read in addition to the record: the tablet's report, which other leaders count, and which tablets
    * may be available again.
@@ -92,22 +96,24 @@ export function statement(text: string): Expectation {
   return { text };
 }
 
-/** The replica is loaded and serves. */
-export function isLoaded(text?: string): Expectation {
+/** The replica is loaded and serves, in the given role if any. */
+export function runs(text: string | undefined, role?: Role): Expectation {
   return {
-    ...(text === undefined ? {} : { text }),
+    text,
     needs: { report: true },
     check({ report }) {
       if (report === undefined) return "it is not loaded any more";
-      return serves(report) ? undefined : `it does not serve: its tablet says ${report.state}`;
+      if (!serves(report)) return `it does not serve: its tablet says ${report.state}`;
+      return serves(report, role)
+        ? undefined
+        : `its tablet runs it as ${report.role ?? "an unknown role"} now, not as ${role}`;
     },
   };
 }
 
 /** The replica holds all known entries of the partition; a leader with less has lost rows. */
-export function holdsAtLeast(least: bigint, text?: string): Expectation {
+export function holdsAtLeast(least: bigint): Expectation {
   return {
-    ...(text === undefined ? {} : { text }),
     needs: { report: true },
     check: ({ report }) =>
       report !== undefined && report.offset < least
@@ -146,18 +152,6 @@ export function noneIsBack({ evidence }: Lane): Expectation {
   };
 }
 
-/** The tablet runs the replica in the expected role. */
-export function runsAs(role: "leader" | "follower", text: string): Expectation {
-  return {
-    text,
-    needs: { report: true },
-    check: ({ report }) =>
-      report?.role === role
-        ? undefined
-        : `its tablet runs it as ${report?.role ?? "an unknown role"} now, not as ${role}`,
-  };
-}
-
 /** A follower that clients are to read from is not flagged leader. */
 export function isFlaggedFollower(endpoint: Endpoint): Expectation {
   return {
@@ -185,12 +179,6 @@ export function isUnused(endpoint: Endpoint, leader: Endpoint | undefined): Expe
   };
 }
 
-/** A leader that is flagged alive takes writes, so it must run as leader. */
-export const servesAsLeader: Expectation = {
-  needs: { report: true },
-  check: ({ report }) => (serves(report, "leader") ? undefined : "it does not run as leader now"),
-};
-
 /** The record still flags a replica leader, or says nothing of it. */
 export function isFlaggedLeader(leader: Endpoint): Expectation {
   return {
@@ -198,20 +186,6 @@ export function isFlaggedLeader(leader: Endpoint): Expectation {
       replicaIn(claim, leader)?.isLeader === false
         ? `${leader} is not flagged leader any more`
         : undefined,
-  };
-}
-
-/** The replica serves as follower. */
-export function servesAsFollower(text: string): Expectation {
-  return {
-    text,
-    needs: { report: true },
-    check({ report }) {
-      if (report === undefined) return "it is not loaded any more";
-      return serves(report, "follower")
-        ? undefined
-        : `its tablet runs it as ${report.role ?? "an unknown role"}, ${report.state}`;
-    },
   };
 }
 
@@ -235,6 +209,81 @@ export function marksAreAsPlanned(leader: Endpoint, alive: readonly Endpoint[]):
 /** A condition on the whole partition; `why` returns why it does not hold. */
 export function holds(text: string, why: (view: PartitionView) => string | undefined): Expectation {
   return { text, checkView: why };
+}
+
+/** The replica may be recovered, by RecoverTable or from its own log; see {@link whyNotOverwrite}. */
+export function mayBeRecovered(
+  { endpoint, since, acceptsLoss = false }: Step<"recover-table" | "rejoin">,
+  { leader }: Lane,
+): Expectation {
+  return holds(`${leader} leads and holds every known entry of this replica`, (view) => {
+    const replica = replicaAt(view, endpoint);
+    const danger = replica && whyNotOverwrite(view, replica, since);
+    return danger === undefined || (danger.isLoss && acceptsLoss) ? undefined : danger.text;
+  });
+}
+
+/** The replica may be deleted, or moved: it does not lead, and holds no entries that its leader lacks. */
+export function mayBeDeleted({ endpoint }: { readonly endpoint: Endpoint }): Expectation {
+  return holds("a follower that holds nothing its leader lacks", (view) => {
+    const leader = servingLeader(view);
+    if (leader === undefined) return "no replica leads the partition now";
+    const replica = replicaAt(view, endpoint);
+    if (replica?.claim.isLeader === true) return `${endpoint} is flagged leader now`;
+    const discarded = replica && discardedBy(view, replica, leader);
+    return discarded && discardedText(discarded, leader);
+  });
+}
+
+/** The replica may go out of service: another one leads, or it is the only one. */
+export function mayGoOffline({ endpoint }: { readonly endpoint: Endpoint }): Expectation {
+  return holds("another replica leads", (view) => {
+    if (view.replicas.length === 1) return undefined;
+    const leader = servingLeader(view);
+    if (leader === undefined) return "no replica leads the partition";
+    return leader.endpoint === endpoint ? "it leads the partition" : undefined;
+  });
+}
+
+/**
+ * The replica may become the leader of a new term. An accepted loss was computed for the offset of the plan, so the
+ * replica must still be at that offset, in the same term.
+ */
+export function mayLeadNewTerm(
+  { endpoint, acceptsLoss, offset, lastSeen }: Step<"change-leader">,
+  { newestTerm }: Lane,
+): Expectation {
+  const text =
+    offset === undefined
+      ? "an alive follower that holds all known entries"
+      : `loaded as follower at offset ${offset}, no other replica leads`;
+  return holds(text, (view) => {
+    const change = checkLeaderChange(view, { candidate: endpoint, acceptsLoss, lastSeen });
+    if ("refusal" in change) return change.refusal;
+    if (offset === undefined) return undefined;
+    const newest = view.terms.at(-1)?.term ?? 0n;
+    if (newest !== newestTerm.term) {
+      return `term ${newest} began since it was planned for term ${newestTerm.term}`;
+    }
+    return change.offset === offset
+      ? undefined
+      : `it is at offset ${change.offset}, no longer at ${offset}`;
+  });
+}
+
+/** The replica may be recorded at another tablet: its own tablet is gone. */
+export function mayBeMovedInRecord({ endpoint, to }: Step<"move-in-record">): Expectation {
+  const text =
+    "its tablet is not registered; at the other one it loads as follower, with the table's schema and all its known entries";
+  return holds(text, (view) => {
+    const replica = replicaAt(view, endpoint);
+    if (replica === undefined) return undefined;
+    if (replicaAt(view, to) !== undefined) return `${to} has another replica of it`;
+    if (view.activeOps.length > 0) return "ops of the partition are running";
+    return replica.tablet === "offline" && replica.absence?.kind !== "restarting"
+      ? undefined
+      : `tablet ${endpoint} is not gone (${replica.tabletDetail || "it answers"})`;
+  });
 }
 
 /** Returns why a step must not act on a partition; undefined if all expectations hold. */

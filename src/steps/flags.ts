@@ -11,10 +11,17 @@ import { opsOfPartition } from "../model/ops.js";
 import type { StepOutcome } from "../model/outcome.js";
 import { replicaAt, viewPartitions } from "../model/partition-view.js";
 import { whyNotMark } from "../operations/table-alive.js";
-import { assertHolds, checkBeforeAction, replicaNow } from "./check-before-action.js";
 import { replicaIn, serves } from "./expectations.js";
+import { ALREADY, DONE, stale } from "./outcomes.js";
 import type { StepContext, Task } from "./step-context.js";
-import { ALREADY, claimOf, DONE, patiently, reportNow, stale } from "./step-preconditions.js";
+import {
+  assertHolds,
+  checkBeforeAction,
+  claimOf,
+  patiently,
+  replicaNow,
+  reportNow,
+} from "./step-preconditions.js";
 
 /** "endpoint is not exist" (nameserver). */
 const ENDPOINT_UNKNOWN = 302;

@@ -15,21 +15,20 @@ import { leastOffsetToLead } from "../policy/check-leader-change.js";
 import { hidesOldRecord } from "../policy/old-record.js";
 import { most, servingLeader } from "../policy/what-it-holds.js";
 import { exLeaders } from "../policy/what-may-be-overwritten.js";
-import { assertHolds, checkBeforeAction, partitionNow, replicaNow } from "./check-before-action.js";
 import { serves } from "./expectations.js";
+import { opsEnded } from "./ops-ended.js";
+import { ALREADY, endedBy, failed, failedBy, StepEnd, stale } from "./outcomes.js";
 import { leads, makeLeader, unlist } from "./role.js";
 import type { StepContext, Task } from "./step-context.js";
 import {
-  ALREADY,
   asLeader,
-  endedBy,
-  failed,
-  failedBy,
+  assertHolds,
+  checkBeforeAction,
+  partitionNow,
+  replicaNow,
   reportNow,
-  StepEnd,
-  stale,
 } from "./step-preconditions.js";
-import { listedOrLoadable, loaded, opsEnded } from "./waits.js";
+import { listedOrLoadable, loaded } from "./wait-for-load.js";
 
 /**
  * "create table failed": the tablet has no directory of the replica in that storage mode, so its disk

@@ -3,10 +3,9 @@ import { isOpActive, type Op, type PartitionId } from "../model/cluster-state.js
 import { newestOf, opsOfPartition } from "../model/ops.js";
 import type { StepOutcome } from "../model/outcome.js";
 import { deletedBy } from "../operations/delete-op.js";
-import { opsBlocked } from "./blocked-ops.js";
+import { opsBlocked, opsEnded } from "./ops-ended.js";
+import { ALREADY, failed, mayHaveWorked, StepEnd, stale } from "./outcomes.js";
 import type { StepContext, Task } from "./step-context.js";
-import { ALREADY, failed, mayHaveWorked, StepEnd, stale } from "./step-preconditions.js";
-import { opsEnded } from "./waits.js";
 
 /**
  * The first pause before a failed op is requested again; it doubles each time, up to the longest.

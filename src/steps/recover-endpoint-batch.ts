@@ -10,8 +10,8 @@ import { newestOf, opsOfPartition } from "../model/ops.js";
 import { isServing } from "../policy/what-it-holds.js";
 import { maxOf } from "../util/extremes.js";
 import { untilAborted } from "../util/within.js";
+import { mayHaveWorked } from "./outcomes.js";
 import type { RecoverEndpointBatch, StepContext, WaitingFollower } from "./step-context.js";
-import { mayHaveWorked } from "./step-preconditions.js";
 
 /**
  * The nameserver's queues that RecoverTable uses (name_server_task_concurrency), and those that

@@ -14,12 +14,12 @@ import { laneOf } from "../planning/build-lane.js";
 import { checkLeaderChange, lastSeenLeader } from "../policy/check-leader-change.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
-import { assertHolds, replicaNow } from "./check-before-action.js";
 import { appear } from "./ops.js";
+import { opsEnded } from "./ops-ended.js";
+import { ALREADY, DONE, mayHaveWorked, outcomeOf, stale } from "./outcomes.js";
 import { demoteRunningExLeaders, unlist } from "./role.js";
 import type { StepContext, Task } from "./step-context.js";
-import { ALREADY, DONE, mayHaveWorked, outcomeOf, stale } from "./step-preconditions.js";
-import { opsEnded } from "./waits.js";
+import { assertHolds, replicaNow } from "./step-preconditions.js";
 
 /** Number of partitions that are tried again in parallel; the nameserver has two queues by default. */
 const AGAIN_AT_ONCE = 8;
@@ -105,14 +105,6 @@ export async function offlineReplica(
   await context.cluster.updateTableAlive({ ...id, endpoint }, false);
   if (leader?.endpoint !== endpoint) await unlist(context, id, leader, endpoint);
   return DONE;
-}
-
-/** Why a replica cannot go out of service: it leads, or no other replica does. */
-export function whyNotOffline(view: PartitionView, endpoint: Endpoint): string | undefined {
-  if (view.replicas.length === 1) return undefined;
-  const leader = servingLeader(view);
-  if (leader === undefined) return "no replica leads the partition";
-  return leader.endpoint === endpoint ? "it leads the partition" : undefined;
 }
 
 /**

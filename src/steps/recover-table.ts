@@ -7,13 +7,13 @@ import { type PartitionView, replicaAt } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import type { Step } from "../model/step.js";
 import { servingLeader } from "../policy/what-it-holds.js";
-import { whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
-import { assertHolds, replicaNow } from "./check-before-action.js";
 import { type FollowedOps, followNewer, followOp, retried, type Try } from "./ops.js";
+import { opsEnded } from "./ops-ended.js";
+import { ALREADY, DONE, outcomeOf } from "./outcomes.js";
+import { waitForSync } from "./replicate.js";
 import { demoteRunningExLeaders, unlist } from "./role.js";
-import { observePartition, type StepContext, type Task } from "./step-context.js";
-import { ALREADY, DONE, outcomeOf } from "./step-preconditions.js";
-import { opsEnded, waitForSync } from "./waits.js";
+import type { StepContext, Task } from "./step-context.js";
+import { assertHolds, observePartition, replicaNow } from "./step-preconditions.js";
 
 /**
  * Child ops of RecoverTable that keep the replica's own log (OpenMLDB 0.9 nameserver:
@@ -154,19 +154,6 @@ function assertObserved(endpoint: Endpoint, problems: readonly Problem[]): void 
   );
   if (first === undefined || !isUnread) return;
   throw new OpsError({ code: "unreachable", message: first.text, retryable: true, endpoint });
-}
-
-/**
- * Returns why a replica must not be recovered, by RecoverTable or from its own log; see {@link
- * whyNotOverwrite}.
- */
-export function whyNotRecover(
-  view: PartitionView,
-  { endpoint, since, acceptsLoss = false }: Step<"recover-table" | "rejoin">,
-): string | undefined {
-  const replica = replicaAt(view, endpoint);
-  const danger = replica && whyNotOverwrite(view, replica, since);
-  return danger === undefined || (danger.isLoss && acceptsLoss) ? undefined : danger.text;
 }
 
 /**

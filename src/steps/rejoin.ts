@@ -13,10 +13,10 @@ import {
   withEarlier,
 } from "../planning/attempt-history.js";
 import { planRejoin } from "../planning/rejoin.js";
-import { partitionNow } from "./check-before-action.js";
 import { refusalIn } from "./expectations.js";
+import { ALREADY, failed, outcomeOf, stale } from "./outcomes.js";
 import type { StepContext, Task } from "./step-context.js";
-import { ALREADY, failed, outcomeOf, stale } from "./step-preconditions.js";
+import { partitionNow } from "./step-preconditions.js";
 
 /** Limit of rounds. */
 const ROUNDS_MAX = 6;

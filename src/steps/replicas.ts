@@ -5,24 +5,21 @@ import { type PartitionView, replicaAt } from "../model/partition-view.js";
 import { strayText } from "../operations/targets.js";
 import { removeCopyText } from "../policy/free-tablets.js";
 import { servingLeader } from "../policy/what-it-holds.js";
-import { discardedBy, discardedText } from "../policy/what-may-be-overwritten.js";
-import { assertHolds, partitionNow } from "./check-before-action.js";
 import { replicaIn } from "./expectations.js";
 import { loadUnrecorded } from "./load.js";
 import { describeOps, type FollowedOps, followOp, retried, type Try } from "./ops.js";
+import { ALREADY, DONE, failed, StepEnd, stale } from "./outcomes.js";
+import { waitForSync } from "./replicate.js";
 import { demoteRunningExLeaders, unlist } from "./role.js";
-import { observePartition, type StepContext, type Task } from "./step-context.js";
+import type { StepContext, Task } from "./step-context.js";
 import {
-  ALREADY,
+  assertHolds,
   claimNow,
-  DONE,
-  failed,
+  observePartition,
+  partitionNow,
   patiently,
   reportNow,
-  StepEnd,
-  stale,
 } from "./step-preconditions.js";
-import { waitForSync } from "./waits.js";
 
 /**
  * Creates a follower: AddReplicaNS, its op to the end, then verifies that the follower is alive,
@@ -145,18 +142,6 @@ async function whyNotMoved(
   const why = await whyNotFollowing(context, id, to);
   if (why !== undefined) return `${to}: ${why}`;
   return tracesOf(context, id, from);
-}
-
-/**
- * Returns why a replica must not be deleted now: it leads, or it holds entries that its leader lacks.
- */
-export function whyNotDelete(view: PartitionView, endpoint: Endpoint): string | undefined {
-  const leader = servingLeader(view);
-  if (leader === undefined) return "no replica leads the partition now";
-  const replica = replicaAt(view, endpoint);
-  if (replica?.claim.isLeader === true) return `${endpoint} is flagged leader now`;
-  const discarded = replica && discardedBy(view, replica, leader);
-  return discarded && discardedText(discarded, leader);
 }
 
 /** Finds a trace of a replica that should be gone; undefined if there is none. */

@@ -1,14 +1,19 @@
-import type { FollowerList, ReplicaReport } from "../model/cluster-state.js";
+import { problemsAt } from "../diagnosis/diagnose.js";
+import type { Endpoint, FollowerList, PartitionId, ReplicaReport } from "../model/cluster-state.js";
+import { durationText } from "../model/duration.js";
 import type { StepOutcome } from "../model/outcome.js";
-import { checkBeforeAction } from "./check-before-action.js";
+import { servingLeader } from "../policy/what-it-holds.js";
+import { failed, StepEnd, stale } from "./outcomes.js";
 import type { StepContext, Task } from "./step-context.js";
-import { asLeader, failed, reportNow, StepEnd, stale } from "./step-preconditions.js";
+import { asLeader, checkBeforeAction, observePartition, reportNow } from "./step-preconditions.js";
 
 /**
  * A follower that its leader replicates to moves within milliseconds. Without progress for this long it
- * does not catch up.
+ * does not catch up: by its leader's list, or by observations of the partition.
  */
-const STALL_MS = 10_000;
+const LIST_STALL_MS = 10_000;
+const SYNC_STALL_MS = 20_000;
+const SYNC_POLL_MS = 250;
 
 /**
  * Makes the leader replicate to a follower from the follower's own offset, and waits until it holds
@@ -97,10 +102,46 @@ async function caughtUp(
     }
     if ((reached ?? -1n) !== last) movedAt = clock.now();
     last = reached ?? -1n;
-    if (clock.now() - movedAt > STALL_MS) {
+    if (clock.now() - movedAt > LIST_STALL_MS) {
       return failed(
         `it does not catch up: at ${reached ?? "no offset"}, ${leader} at ${list.offset}`,
       );
     }
+  }
+}
+
+/**
+ * Waits until a follower that its leader replicates to holds what its leader held at the start.
+ *
+ * @returns `stale` if the follower has another problem than being behind: the next round decides.
+ */
+export async function waitForSync(
+  context: StepContext,
+  id: PartitionId,
+  endpoint: Endpoint,
+): Promise<StepOutcome> {
+  const { clock } = context.cluster;
+  const began = clock.now();
+  let progressAt = began;
+  let last: readonly (bigint | undefined)[] = [];
+  for (;;) {
+    const view = await observePartition(context, id);
+    const replica = view?.replicas.find((one) => one.endpoint === endpoint);
+    if (view === undefined || replica === undefined) return stale("the replica is gone");
+    const problems = problemsAt(view, endpoint);
+    if (problems.length === 0)
+      return { result: "done", detail: `in sync after ${durationText(clock.now() - began)}` };
+    const behind = problems.find((one) => one.code === "behind");
+    if (behind === undefined || problems.length > 1) {
+      return stale(problems.map((one) => one.text).join(", "));
+    }
+    const listed = servingLeader(view)?.followers?.followers.get(endpoint);
+    const now = [replica.report?.offset, listed];
+    if (now.some((one, index) => one !== last[index])) progressAt = clock.now();
+    last = now;
+    if (clock.now() - progressAt > SYNC_STALL_MS) {
+      return failed(`it does not catch up: ${behind.text}`);
+    }
+    await clock.sleep(SYNC_POLL_MS, context.signal);
   }
 }

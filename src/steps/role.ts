@@ -6,9 +6,9 @@ import type { Step } from "../model/step.js";
 import { laneOf } from "../planning/build-lane.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { exLeaders } from "../policy/what-may-be-overwritten.js";
-import { checkBeforeAction } from "./check-before-action.js";
+import { ALREADY, DONE, failed, StepEnd } from "./outcomes.js";
 import type { StepContext, Task } from "./step-context.js";
-import { ALREADY, DONE, failed, reportNow, StepEnd } from "./step-preconditions.js";
+import { checkBeforeAction, reportNow } from "./step-preconditions.js";
 
 /**
  * Gives a loaded follower the leader's role with the newest term. Its log contains those of the

@@ -2,8 +2,8 @@ import type { StepOutcome } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Step, StepKind } from "../model/step.js";
+import { StepEnd } from "./outcomes.js";
 import type { StepContext, Task } from "./step-context.js";
-import { StepEnd } from "./step-preconditions.js";
 import type { StepRow } from "./step-row.js";
 import { STEPS } from "./table.js";
 

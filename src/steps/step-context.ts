@@ -4,7 +4,6 @@ import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Step, StepKind } from "../model/step.js";
 import type { SharedReads } from "../observe/partition.js";
-import { untilAborted } from "../util/within.js";
 import type { Expectation } from "./expectations.js";
 
 /** The limits of a run. */
@@ -118,13 +117,4 @@ export interface AnyTask {
   readonly step: Step;
   readonly lane: Lane | undefined;
   readonly expects: readonly Expectation[];
-}
-
-/** Observes the partition now; undefined if the table is gone. */
-export function observePartition(
-  context: StepContext,
-  id: PartitionId,
-  recordAgeMs = 0,
-): Promise<PartitionView | undefined> {
-  return untilAborted(context.viewOf(id, recordAgeMs), context.signal);
 }

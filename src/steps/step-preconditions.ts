@@ -1,4 +1,4 @@
-import { messageOf, OpsError } from "../errors.js";
+import { messageOf } from "../errors.js";
 import {
   type Endpoint,
   type PartitionClaim,
@@ -7,12 +7,105 @@ import {
   replicaKey,
   type TableClaim,
 } from "../model/cluster-state.js";
-import { detailOf, type StepOutcome } from "../model/outcome.js";
+import { type PartitionView, type ReplicaView, replicaAt } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import { isLoading } from "../policy/what-it-holds.js";
-import { within } from "../util/within.js";
-import { serves } from "./expectations.js";
-import type { StepContext } from "./step-context.js";
+import { untilAborted, within } from "../util/within.js";
+import {
+  type AwayReplica,
+  type Expectation,
+  type Found,
+  refusalIn,
+  serves,
+} from "./expectations.js";
+import { StepEnd, stale } from "./outcomes.js";
+import type { AnyTask, StepContext } from "./step-context.js";
+
+/**
+ * Reads the state that the expectations of a step need, and checks them.
+ *
+ * @param recordAgeMs Accepted age of the nameserver's record in milliseconds; 0: it is read now.
+ * @throws StepEnd `stale` if one does not hold.
+ */
+export async function checkBeforeAction(
+  context: StepContext,
+  { step, lane, expects }: AnyTask,
+  recordAgeMs = 0,
+): Promise<Found> {
+  const { id, endpoint } = step;
+  if (id === undefined) throw new TypeError(`${step.kind} is not about a partition`);
+  const record = context.recordOf(id);
+  const read = recordAgeMs > 0 ? record.lately(recordAgeMs) : record.now();
+  const needsReport = expects.some((one) => one.needs?.report === true);
+  const [table, report] = await Promise.all([
+    read,
+    needsReport && endpoint !== undefined ? reportNow(context, id, endpoint) : undefined,
+  ]);
+  const claim = claimOf(table, id);
+  const which = expects.find((one) => one.needs?.other !== undefined)?.needs?.other;
+  const beside = endpoint ?? lane?.leader ?? "";
+  const away = expects.flatMap((one) => one.needs?.away ?? []);
+  const other = which && (await otherLeader(context, { id }, claim, { endpoint: beside, which }));
+  // Last: a read of a silent tablet is repeated for up to a second, and an absent one may return meanwhile.
+  const returned = await tabletBack(context, away);
+  const found = { claim, report, other, returned };
+  for (const { check } of expects) {
+    const why = check?.(found);
+    if (why !== undefined) throw new StepEnd(stale(why));
+  }
+  return found;
+}
+
+/**
+ * The first tablet that is available again: the nameserver calls one healthy that was offline, or one answers
+ * that was silent.
+ */
+async function tabletBack(
+  context: StepContext,
+  away: readonly AwayReplica[],
+): Promise<Endpoint | undefined> {
+  const isBack = await Promise.all(
+    away.map(async ({ endpoint, away: how }) =>
+      how === "offline"
+        ? (await context.tablets.now()).get(endpoint)?.isHealthy === true
+        : (await patiently(context, context.statusOf(endpoint).now())) !== undefined,
+    ),
+  );
+  return away.find((_one, index) => isBack[index])?.endpoint;
+}
+
+/** Observes the whole partition now. @throws StepEnd `stale` if the table is gone. */
+export async function partitionNow(context: StepContext, id: PartitionId): Promise<PartitionView> {
+  const view = await observePartition(context, id);
+  if (view === undefined) throw new StepEnd(stale("the table is gone"));
+  return view;
+}
+
+/** Observes a replica and its partition now. @throws StepEnd `stale` if there is no such replica. */
+export async function replicaNow(
+  context: StepContext,
+  { id, endpoint }: { readonly id: PartitionId; readonly endpoint: Endpoint },
+): Promise<{ readonly view: PartitionView; readonly replica: ReplicaView }> {
+  const view = await observePartition(context, id);
+  const replica = view && replicaAt(view, endpoint);
+  if (view === undefined || replica === undefined) throw new StepEnd(stale("the replica is gone"));
+  return { view, replica };
+}
+
+/** Checks the expectations of a step on the whole partition. @throws StepEnd `stale` if one does not hold. */
+export function assertHolds(view: PartitionView, expects: readonly Expectation[]): void {
+  const why = refusalIn(view, expects);
+  if (why !== undefined) throw new StepEnd(stale(why));
+}
+
+/** Observes the partition now; undefined if the table is gone. */
+export function observePartition(
+  context: StepContext,
+  id: PartitionId,
+  recordAgeMs = 0,
+): Promise<PartitionView | undefined> {
+  return untilAborted(context.viewOf(id, recordAgeMs), context.signal);
+}
 
 /**
  * Limit in milliseconds for a tablet whose answer could only contradict the step: longer than two shared observations
@@ -34,69 +127,6 @@ export function claimOf(
   id: PartitionId,
 ): PartitionClaim | undefined {
   return table?.tid === id.tid ? table.partitions.find((one) => one.pid === id.pid) : undefined;
-}
-
-/** The outcome of a step whose effect was there already. */
-export const ALREADY: StepOutcome = { result: "already-done" };
-/** The outcome of a successful step without details. */
-export const DONE: StepOutcome = { result: "done", detail: "" };
-
-/** The outcome of a step that failed. */
-export function failed(detail: string): StepOutcome {
-  return { result: "failed", detail };
-}
-
-/** The outcome of a step that finds the cluster in another state than planned. */
-export function stale(detail: string): StepOutcome {
-  return { result: "stale", detail };
-}
-
-/** Thrown by the helpers of a step to end the step with an outcome. `runStep` and `outcomeOf` return the outcome. */
-export class StepEnd extends Error {
-  readonly outcome: StepOutcome;
-
-  constructor(outcome: StepOutcome) {
-    super(detailOf(outcome));
-    this.outcome = outcome;
-  }
-}
-
-/** True if a failed change may have taken effect: only its answer was lost. */
-export function mayHaveWorked(thrown: unknown): boolean {
-  return thrown instanceof OpsError && thrown.retryable && thrown.code !== "rejected";
-}
-
-/**
- * Runs a step's work and returns its outcome.
- *
- * @throws Only when the run is to stop; every other failure is an outcome.
- */
-export async function outcomeOf<T>(
-  { signal }: Pick<StepContext, "signal">,
-  work: () => Promise<T>,
-): Promise<T | StepOutcome> {
-  try {
-    return await work();
-  } catch (thrown) {
-    signal.throwIfAborted();
-    return endedBy(thrown);
-  }
-}
-
-/** The outcome of a step that threw. */
-export function endedBy(thrown: unknown): StepOutcome {
-  return thrown instanceof StepEnd ? thrown.outcome : failedBy(thrown);
-}
-
-/** The outcome of a step that ended with an error, with the error's hint. */
-export function failedBy(thrown: unknown): Extract<StepOutcome, { result: "failed" }> {
-  const hint = thrown instanceof OpsError && thrown.hint !== undefined ? ` (${thrown.hint})` : "";
-  const isTransient = thrown instanceof OpsError && thrown.retryable;
-  return {
-    result: "failed",
-    detail: `${messageOf(thrown)}${hint}`,
-    ...(isTransient ? { isTransient } : {}),
-  };
 }
 
 /** Calls the leader of a partition. @throws StepEnd `stale` if it does not answer as leader. */

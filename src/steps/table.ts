@@ -1,9 +1,10 @@
 import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
-import type { Step, StepKind } from "../model/step.js";
+import type { StepKind } from "../model/step.js";
 import { whyNotMark } from "../operations/table-alive.js";
+import { whyNotRemove } from "../policy/absent-replicas.js";
 import { whyNotLead } from "../policy/check-leader-change.js";
-import { changeLeader, whyNotChange } from "./change-leader.js";
+import { changeLeader } from "./change-leader.js";
 import {
   back,
   changed,
@@ -23,34 +24,30 @@ import {
   isAsPlanned,
   isFlaggedFollower,
   isFlaggedLeader,
-  isLoaded,
   isLoadedAtAll,
   isUnused,
   marksAreAsPlanned,
+  mayBeDeleted,
+  mayBeMovedInRecord,
+  mayBeRecovered,
+  mayGoOffline,
+  mayLeadNewTerm,
   noneIsBack,
   noOtherLeads,
-  runsAs,
-  servesAsFollower,
-  servesAsLeader,
+  runs,
   statement,
 } from "./expectations.js";
 import { markAlive, markDead, markTable, recoverSnapshot, setFlags } from "./flags.js";
 import { loadFollower, loadLeader, loadTable, waitForLoad } from "./load.js";
 import { cancelOp, deleteOp, waitForOps } from "./ops.js";
-import { RECORD_STEPS } from "./record.js";
-import {
-  offlineEndpoint,
-  offlineReplica,
-  recoverEndpoint,
-  whyNotOffline,
-} from "./recover-endpoint.js";
-import { recoverTable, whyNotRecover } from "./recover-table.js";
+import { moveInRecord, removeFromRecord } from "./record.js";
+import { offlineEndpoint, offlineReplica, recoverEndpoint } from "./recover-endpoint.js";
+import { recoverTable } from "./recover-table.js";
 import { rejoin } from "./rejoin.js";
-import { addReplica, delReplica, migrate, whyNotDelete } from "./replicas.js";
-import { replicate } from "./replicate.js";
+import { addReplica, delReplica, migrate } from "./replicas.js";
+import { replicate, waitForSync } from "./replicate.js";
 import { changeRole, demote, promote } from "./role.js";
 import { ACTS, JOINS, LOADS, type StepRow, WAITS } from "./step-row.js";
-import { waitForSync } from "./waits.js";
 
 const same = (view: PartitionView) => view;
 const follows = (view: PartitionView, { endpoint }: { endpoint: string }) =>
@@ -58,15 +55,6 @@ const follows = (view: PartitionView, { endpoint }: { endpoint: string }) =>
 const leadsNow = (view: PartitionView, { endpoint }: { endpoint: string }) =>
   inRole(view, endpoint, "leader");
 
-const mayBeDeleted = ({ endpoint }: { endpoint: string }) => [
-  holds("a follower that holds nothing its leader lacks", (view) => whyNotDelete(view, endpoint)),
-];
-
-const mayComeBack = (step: Step<"recover-table" | "rejoin">, { leader }: Lane) => [
-  holds(`${leader} leads and holds every known entry of this replica`, (view) =>
-    whyNotRecover(view, step),
-  ),
-];
 const lastSeen = (lane: Lane, endpoint: string) => {
   // No snapshot and no offset at the nameserver are both 0.
   const offset = lane.lastSeen.get(endpoint) ?? 0n;
@@ -161,7 +149,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
       `make ${step.endpoint} the leader, replicating to ${step.followers.join(", ") || "none"}`,
     expects: (step, lane) => [
       isAsPlanned(lane, [step.endpoint]),
-      isLoaded(`loaded as follower at offset ${lane.leastOffset} or more`),
+      runs(`loaded as follower at offset ${lane.leastOffset} or more`),
       noOtherLeads("any"),
       noneIsBack(lane),
       holdsAtLeast(lane.leastOffset),
@@ -174,7 +162,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
     words: (step) => `make ${step.endpoint} the leader`,
     expects: (step, lane) => [
       isAsPlanned(lane, [step.endpoint]),
-      isLoaded("loaded as follower"),
+      runs("loaded as follower"),
       noOtherLeads("flagged"),
       holdsAtLeast(lane.leastOffset),
     ],
@@ -190,7 +178,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
       statement("the record names another leader, or several"),
       noOtherLeads("flagged", step.endpoint),
       ...(step.alive.includes(step.endpoint)
-        ? [servesAsLeader, marksAreAsPlanned(step.endpoint, step.alive)]
+        ? [runs(undefined, "leader"), marksAreAsPlanned(step.endpoint, step.alive)]
         : []),
     ],
     effect: (view, step) => recorded(view, step.endpoint, step.alive, step.keepsFlag),
@@ -216,8 +204,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
       }
       return [
         isAsPlanned(lane, [step.endpoint]),
-        isLoaded(),
-        runsAs(step.role, text),
+        runs(text, step.role),
         ...(step.role === "follower" ? [isFlaggedFollower(step.endpoint)] : []),
       ];
     },
@@ -242,7 +229,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
     expects: (step, lane) => [
       isAsPlanned(lane, [lane.leader ?? "", step.endpoint]),
       isFlaggedLeader(lane.leader ?? ""),
-      servesAsFollower(`loaded as follower, its log not longer than that of ${lane.leader}`),
+      runs(`loaded as follower, its log not longer than that of ${lane.leader}`, "follower"),
     ],
     effect: (view, step, lane) => inSync(view, lane.leader, step.endpoint),
     run: replicate,
@@ -257,28 +244,21 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
   "recover-table": {
     ...JOINS,
     words: (step) => `rebuild ${step.endpoint} from the leader (RecoverTable)`,
-    expects: mayComeBack,
+    expects: (step, lane) => [mayBeRecovered(step, lane)],
     effect: back,
     run: recoverTable,
   },
   rejoin: {
     ...JOINS,
     words: (step) => `recover ${step.endpoint}, from its own log if that is a prefix`,
-    expects: mayComeBack,
+    expects: (step, lane) => [mayBeRecovered(step, lane)],
     effect: back,
     run: rejoin,
   },
   "change-leader": {
     ...ACTS,
     words: (step) => `make ${step.endpoint} the leader of a new term (ChangeLeader)`,
-    expects: (step, lane) => [
-      holds(
-        step.offset === undefined
-          ? "an alive follower that holds all known entries"
-          : `loaded as follower at offset ${step.offset}, no other replica leads`,
-        (view) => whyNotChange(view, step, lane),
-      ),
-    ],
+    expects: (step, lane) => [mayLeadNewTerm(step, lane)],
     effect: (view, step) => inNewTerm(view, step.endpoint),
     run: changeLeader,
   },
@@ -292,24 +272,39 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
   "del-replica": {
     ...ACTS,
     words: (step) => `delete the follower at ${step.endpoint} (DelReplicaNS)`,
-    expects: mayBeDeleted,
+    expects: (step) => [mayBeDeleted(step)],
     effect: (view, step) => without(view, step.endpoint),
     run: delReplica,
   },
-  ...RECORD_STEPS,
+  "remove-from-record": {
+    ...ACTS,
+    words: (step) => `remove ${step.endpoint} from the record (SetTablePartition without it)`,
+    expects: (step) => [
+      holds("its tablet is not registered, another replica leads", (view) =>
+        whyNotRemove(view, step),
+      ),
+    ],
+    effect: (view, step) => without(view, step.endpoint),
+    run: removeFromRecord,
+  },
+  "move-in-record": {
+    ...ACTS,
+    words: (step) => `record ${step.to} in place of ${step.endpoint}`,
+    expects: (step) => [mayBeMovedInRecord(step)],
+    effect: (view, step) => changed(view, step.endpoint, (one) => ({ ...one, endpoint: step.to })),
+    run: moveInRecord,
+  },
   migrate: {
     ...ACTS,
     words: (step) => `move the follower from ${step.endpoint} to ${step.to} (Migrate)`,
-    expects: mayBeDeleted,
+    expects: (step) => [mayBeDeleted(step)],
     effect: (view, step, lane) => without(withFollower(view, lane.leader, step.to), step.endpoint),
     run: migrate,
   },
   "offline-replica": {
     ...ACTS,
     words: (step) => `take ${step.endpoint} out of service`,
-    expects: (step) => [
-      holds("another replica leads", (view) => whyNotOffline(view, step.endpoint)),
-    ],
+    expects: (step) => [mayGoOffline(step)],
     effect: (view, step, lane) =>
       changed(flagged(view, step.endpoint, { isAlive: false }), lane.leader ?? "", (one) =>
         unlisted(one, step.endpoint),
