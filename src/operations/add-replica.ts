@@ -1,5 +1,5 @@
 import { problemsAt } from "../diagnosis/diagnose.js";
-import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
+import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { type PartitionView, partitionName, replicaAt } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import { type PrintCommand, partitionFlags } from "../model/tool-command.js";
@@ -12,7 +12,7 @@ import {
   type Obstacle,
   type PartitionsOptions,
   pidText,
-  strayText,
+  strayObstacle,
   type Target,
 } from "./targets.js";
 
@@ -106,14 +106,7 @@ function obstacleTo(
       hint: `recover it with: ${print({ cmd: "recovertable", ...of, endpoint })}`,
     };
   }
-  const stray = state.tablets.get(endpoint)?.reports?.get(replicaKey(view.id));
-  if (stray !== undefined) {
-    return {
-      text: `${name}: ${strayText(view.id, endpoint, stray.role)}`,
-      hint: "then run this command again",
-    };
-  }
-  return noLeader(view, print);
+  return strayObstacle(state, view, endpoint) ?? noLeader(view, print);
 }
 
 /** Why the partition has no leader that a new follower can copy from; undefined if it has one. */

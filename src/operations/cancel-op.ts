@@ -4,6 +4,7 @@ import { tableName } from "../model/partition-name.js";
 import { partitionName, viewPartitions } from "../model/partition-view.js";
 import type { PrintCommand } from "../model/tool-command.js";
 import type { Operation, OperationPlan } from "./operation.js";
+import { switchedOffNote } from "./targets.js";
 
 /** An op in words. */
 function opText({ id, type, status, task, db, table, pid }: Op): string {
@@ -51,11 +52,7 @@ function planCancel(state: ClusterState, id: bigint): OperationPlan {
         why: `${opText(op)} ends at its current task; its effects so far stay`,
       },
     ],
-    notes: state.autoFailover
-      ? [
-          "auto_failover is on: it is switched off during the run and restored at the end, and may then queue the op again",
-        ]
-      : [],
+    notes: switchedOffNote(state, ", and may then queue the op again"),
     restsOn: [],
     facts: { [`op ${op.id}`]: `${op.type} of ${tableName(op)}:${op.pid}` },
   };

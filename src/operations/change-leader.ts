@@ -4,7 +4,6 @@ import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { givenUpCount, mayGiveUp } from "../model/loss.js";
 import { tableName } from "../model/partition-name.js";
 import {
-  compareText,
   type PartitionView,
   partitionName,
   type ReplicaView,
@@ -23,6 +22,7 @@ import { freeTabletText, isFree } from "../policy/free-tablets.js";
 import { unseenTail } from "../policy/what-is-given-up.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import type { Operation, OperationPlan } from "./operation.js";
+import { countReplicas, emptiest } from "./placement.js";
 import { findPartitions, ledText, type Obstacle } from "./targets.js";
 
 /** The options of `changeleader`. */
@@ -249,14 +249,11 @@ export function addReplicaText(
   state: ClusterState,
   print: PrintCommand,
 ): string {
-  const counts = new Map<Endpoint, number>();
-  for (const { replicas } of viewPartitions(state)) {
-    for (const { endpoint } of replicas) counts.set(endpoint, (counts.get(endpoint) ?? 0) + 1);
-  }
-  const [endpoint] = [...state.tablets.values()]
-    .map((tablet) => tablet.endpoint)
-    .filter((one) => isFree(state, view, one))
-    .sort((a, b) => (counts.get(a) ?? 0) - (counts.get(b) ?? 0) || compareText(a, b));
+  const held = viewPartitions(state).map(({ replicas }) => ({
+    replicas: replicas.map((one) => one.endpoint),
+  }));
+  const counts = countReplicas(held, [...state.tablets.keys()]);
+  const endpoint = emptiest(counts, (one) => isFree(state, view, one));
   return endpoint === undefined
     ? `each healthy tablet has a replica of it already: ${freeTabletText(state, view)}`
     : print({ cmd: "addreplica", ...partitionFlags(view.id), endpoint });

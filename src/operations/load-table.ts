@@ -46,11 +46,9 @@ export function loadTableOperation(options: LoadOptions): Operation {
     verify: (after) =>
       findPartitions(after, options).views.flatMap((view) => {
         const replica = replicaAt(view, endpoint);
-        if (replica === undefined) return [];
+        if (replica === undefined || isLoadedAs(view, options)) return [];
         const wanted = role ?? flagged(replica);
-        return isServing(replica) && replica.report?.role === wanted
-          ? []
-          : [`${partitionName(view.id)}: ${endpoint} does not serve as ${wanted}`];
+        return [`${partitionName(view.id)}: ${endpoint} does not serve as ${wanted}`];
       }),
     conclude: (after) =>
       findPartitions(after, options).views.flatMap((view) => outcome(view, options)),

@@ -1,11 +1,10 @@
 import { problemsAt } from "../diagnosis/diagnose.js";
 import { refused } from "../errors.js";
-import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
+import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import type { StepResult } from "../model/outcome.js";
 import { type PartitionView, partitionName, replicaAt } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import { partitionFlags } from "../model/tool-command.js";
-import { servingLeader } from "../policy/what-it-holds.js";
 import { conclusion, noLeader, notFollowing, type ReplicaOptions } from "./add-replica.js";
 import { leaderObstacle } from "./change-leader.js";
 import { remainingTraces } from "./del-replica.js";
@@ -16,7 +15,8 @@ import {
   findPartitions,
   type Obstacle,
   type PartitionsOptions,
-  strayText,
+  strayObstacle,
+  switchedOffNote,
 } from "./targets.js";
 
 /** Limit of partitions that are processed concurrently; the nameserver has two queues of ops. */
@@ -87,7 +87,6 @@ function planMoving(state: ClusterState, options: MigrateOptions): OperationPlan
   const notes = others
     .filter((view) => replicaAt(view, to) !== undefined)
     .map((view) => `${partitionName(view.id)}: it is at ${to} already, and not at ${from}`);
-  const isSwitched = state.autoFailover && moving.length > 0;
   return {
     steps: moving.map(
       ({ id, replicas }): Step => ({
@@ -98,9 +97,7 @@ function planMoving(state: ClusterState, options: MigrateOptions): OperationPlan
         why: `a follower, ${replicas.length} replicas before and after`,
       }),
     ),
-    notes: isSwitched
-      ? [...notes, "auto_failover is on: it is switched off during the run and restored at the end"]
-      : notes,
+    notes: [...notes, ...(moving.length > 0 ? switchedOffNote(state) : [])],
     restsOn: views,
   };
 }
@@ -122,14 +119,8 @@ function obstacleTo(
       hint: `if one replica fewer is enough: ${print({ cmd: "delreplica", ...of, endpoint: from })}`,
     };
   }
-  const stray = state.tablets.get(to)?.reports?.get(replicaKey(view.id));
-  if (stray !== undefined) {
-    return {
-      text: `${name}: ${strayText(view.id, to, stray.role)}`,
-      hint: "then run this command again",
-    };
-  }
-  if (servingLeader(view) === undefined) return noLeader(view, print);
+  const obstacle = strayObstacle(state, view, to) ?? noLeader(view, print);
+  if (obstacle !== undefined) return obstacle;
   const unhealthy = problemsAt(view, from).filter((one) => one.code !== "behind");
   if (unhealthy.length === 0) return undefined;
   return {

@@ -1,18 +1,11 @@
 import { refused } from "../errors.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
-import type { StepResult } from "../model/outcome.js";
-import {
-  type PartitionView,
-  partitionName,
-  replicaAt,
-  viewPartitions,
-} from "../model/partition-view.js";
+import { isSuccess, type StepResult } from "../model/outcome.js";
+import { type PartitionView, partitionName, replicaAt } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import type { PrintCommand } from "../model/tool-command.js";
-import { unknownName } from "../util/nearest.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import { shortList } from "./scaleout.js";
-import { assertUsable } from "./targets.js";
+import { assertUsable, shortList, tabletAt, viewsAt } from "./targets.js";
 
 /** Limit of partitions that are processed concurrently. */
 const CONCURRENCY = 16;
@@ -54,11 +47,12 @@ export function moveTabletOperation(options: MoveOptions): Operation {
       return Promise.resolve();
     },
     verify: (after) =>
-      held(after, options.from).map((view) => `${partitionName(view.id)} stays at ${options.from}`),
+      viewsAt(after, options.from).map(
+        (view) => `${partitionName(view.id)} stays at ${options.from}`,
+      ),
     conclude(after, results) {
-      const moved = held(after, options.to).length;
-      const isDone = ({ outcome: { result } }: StepResult) =>
-        result === "done" || result === "already-done";
+      const moved = viewsAt(after, options.to).length;
+      const isDone = ({ outcome }: StepResult) => isSuccess(outcome.result);
       // A tablet that has replicas of its own may be named by mistake.
       if (moved === 0 || (results.length > 0 && !results.some(isDone))) return [];
       const recover = options.print({ cmd: "recoverdata" });
@@ -71,7 +65,7 @@ function planMoving(state: ClusterState, options: MoveOptions): OperationPlan {
   const { from, to } = options;
   assertGone(state, from);
   assertUsable(state, to, "tablet");
-  const all = held(state, from);
+  const all = viewsAt(state, from);
   const both = all.filter((view) => replicaAt(view, to) !== undefined);
   const busy = all.filter((view) => view.activeOps.length > 0);
   const open = all.filter((view) => !both.includes(view) && !busy.includes(view));
@@ -96,18 +90,12 @@ function planMoving(state: ClusterState, options: MoveOptions): OperationPlan {
 
 /** @throws OpsError `refused` for a tablet that does not exist, or that is not gone. */
 function assertGone(state: ClusterState, from: Endpoint): void {
-  const view = state.tablets.get(from);
-  if (view === undefined) throw unknownName("tablet", from, [...state.tablets.keys()].sort());
+  const view = tabletAt(state, from);
   if (!view.isRegistered && view.claim?.isHealthy !== true) return;
   throw refused(
     `tablet ${from} is ${view.isRegistered ? "registered" : "still healthy for the nameserver"}: it has not moved`,
     "if its old process still runs, stop it; then wait until its registration has ended",
   );
-}
-
-/** The partitions with a replica on record at a tablet. */
-function held(state: ClusterState, endpoint: Endpoint): PartitionView[] {
-  return viewPartitions(state).filter((view) => replicaAt(view, endpoint) !== undefined);
 }
 
 /**
@@ -120,14 +108,14 @@ function distinguishable(
   { from, to }: MoveOptions,
   open: readonly PartitionView[],
 ): { readonly views: readonly PartitionView[]; readonly unclear: readonly string[] } {
-  const movedKeys = new Set(held(state, to).map((view) => replicaKey(view.id)));
+  const movedKeys = new Set(viewsAt(state, to).map((view) => replicaKey(view.id)));
   const others = [...state.tablets.values()].filter(
     (one) => !one.isRegistered && one.claim?.isHealthy !== true && one.endpoint !== from,
   );
   let views = open;
   const unclear: string[] = [];
   for (const { endpoint } of others) {
-    const theirs = new Set(held(state, endpoint).map((view) => replicaKey(view.id)));
+    const theirs = new Set(viewsAt(state, endpoint).map((view) => replicaKey(view.id)));
     if ([...movedKeys].some((key) => !theirs.has(key))) continue;
     const shared = views.filter((view) => theirs.has(replicaKey(view.id)));
     if (shared.length === 0) continue;

@@ -1,3 +1,5 @@
+import { diagnose } from "../diagnosis/diagnose.js";
+import { refused } from "../errors.js";
 import {
   type ClusterState,
   type Endpoint,
@@ -5,6 +7,7 @@ import {
   replicaKey,
 } from "../model/cluster-state.js";
 import { groupBy } from "../model/groups.js";
+import type { StepResult } from "../model/outcome.js";
 import {
   compareText,
   type PartitionView,
@@ -25,6 +28,8 @@ export interface PartitionSurvey {
   readonly key: string;
   readonly view: PartitionView;
   readonly condition: Condition;
+  /** Number of replicas that its table specifies; 0 if unknown. */
+  readonly specified: number;
   /** Number of replicas that it should have. */
   readonly wanted: number;
   /** The tablets that have it loaded without a replica on record, so that no replica of it can be sent there. */
@@ -41,6 +46,7 @@ export function survey(state: ClusterState, keepsSurplus: boolean): PartitionSur
       key: replicaKey(view.id),
       view,
       condition: conditionOf(view),
+      specified,
       barred: leftoverTablets(state, view),
       wanted: isAsIs ? view.replicas.length : Math.min(specified, view.replicas.length),
     };
@@ -53,6 +59,13 @@ export function usableTablets(state: ClusterState): Endpoint[] {
     .filter((one) => tabletHealth(one).tablet === "ok")
     .map((one) => one.endpoint)
     .sort(compareText);
+}
+
+/** The tablets that can take replicas. @throws OpsError `refused` if there is none. */
+export function requiredTablets(state: ClusterState): Endpoint[] {
+  const tablets = usableTablets(state);
+  if (tablets.length > 0) return tablets;
+  throw refused("no tablet is healthy and answers", "start the tablets first");
 }
 
 /**
@@ -125,15 +138,21 @@ export function changesOf(surveyed: readonly PartitionSurvey[], placement: Place
 }
 
 /** The replicas that can lead after the moves. */
-export function leaderChoice({ one, moves, drops, leader }: Change): LeaderChoice {
+export function leaderChoice(change: Change): LeaderChoice {
+  const { one, moves, leader } = change;
   if (one.condition.kind === "unhealthy")
     return { key: one.key, current: leader, candidates: [leader] };
-  const gone = new Set([...moves.map((move) => move.from), ...drops]);
-  const staying = one.view.replicas.map((replica) => replica.endpoint).filter((e) => !gone.has(e));
   const arrival = moves.find((move) => move.from === leader)?.to;
-  const candidates = [...staying, ...moves.map((move) => move.to)].sort(compareText);
+  const candidates = holdersAfter(change);
   const isOnly = candidates.length === 1;
   return { key: one.key, current: leader, candidates, detour: isOnly ? undefined : arrival };
+}
+
+/** The tablets with a replica after the changes, by name. */
+function holdersAfter({ one, moves, drops }: Change): Endpoint[] {
+  const gone = new Set([...moves.map((move) => move.from), ...drops]);
+  const held = [...one.view.replicas.map((replica) => replica.endpoint), ...moves.map((m) => m.to)];
+  return held.filter((endpoint) => !gone.has(endpoint)).sort(compareText);
 }
 
 /** The steps of one partition, in order; empty if nothing changes. */
@@ -168,11 +187,8 @@ export function stepsOf(change: Change): Step[] {
 }
 
 /** The interim leader while the old leader's replica moves to where it will lead. */
-function detourOf({ one, moves, drops }: Change, not: Endpoint): Endpoint {
-  const gone = new Set([...moves.map((move) => move.from), ...drops]);
-  const staying = one.view.replicas.map((replica) => replica.endpoint);
-  const others = [...staying, ...moves.map((move) => move.to)];
-  return others.filter((e) => !gone.has(e) && e !== not).sort(compareText)[0] ?? not;
+function detourOf(change: Change, not: Endpoint): Endpoint {
+  return holdersAfter(change).find((endpoint) => endpoint !== not) ?? not;
 }
 
 /** Collects the steps of one partition and tracks its leader. */
@@ -238,8 +254,38 @@ export function leaderSteps(
   ];
 }
 
+/** The partitions with steps. */
+export function touchedViews(
+  surveyed: readonly PartitionSurvey[],
+  steps: readonly Step[],
+): PartitionView[] {
+  const ids = new Set(steps.map((step) => step.id));
+  return surveyed.map((one) => one.view).filter((view) => ids.has(view.id));
+}
+
+/**
+ * What the steps have left to do: the problems of the partitions that were changed, and the steps of a new plan.
+ *
+ * @param plan Makes the plan again.
+ */
+export function unfinished(
+  after: ClusterState,
+  results: readonly StepResult[],
+  plan: () => OperationPlan,
+): string[] {
+  const changed = new Set(results.flatMap(({ step: { id } }) => (id ? [replicaKey(id)] : [])));
+  const problems = viewPartitions(after)
+    .filter((view) => changed.has(replicaKey(view.id)))
+    .flatMap((view) =>
+      diagnose(view)
+        .filter((one) => one.code !== "behind")
+        .map((one) => `${partitionName(view.id)} ${one.endpoint ?? ""}: ${one.text}`),
+    );
+  return [...problems, ...remainingSteps(plan)];
+}
+
 /** The steps that a new plan would still have, or why no plan can be made. */
-export function remainingSteps(plan: () => OperationPlan): string[] {
+function remainingSteps(plan: () => OperationPlan): string[] {
   try {
     return plan().steps.map(
       (step) =>

@@ -17,7 +17,7 @@ import { isServing, servingLeader } from "../policy/what-it-holds.js";
 import { unknownName } from "../util/nearest.js";
 import { hintFor, lossNotes } from "./change-leader.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import { assertNone, ledText, type Obstacle } from "./targets.js";
+import { assertNone, ledText, type Obstacle, tabletAt, viewsAt } from "./targets.js";
 
 /** The options of `offlineendpoint`. */
 export interface OfflineOptions {
@@ -36,17 +36,16 @@ export interface OfflineOptions {
  */
 const AT_ONCE = 8;
 
-/** The planned action on one partition. */
-type EndpointAction =
-  | { readonly kind: "off"; readonly view: PartitionView }
-  | { readonly kind: "out-of-service"; readonly view: PartitionView }
-  | { readonly kind: "replica"; readonly view: PartitionView }
-  | {
-      readonly kind: "change-leader";
-      readonly view: PartitionView;
-      readonly change: LeaderChange;
-    }
-  | { readonly kind: "blocked"; readonly view: PartitionView; readonly obstacle: Obstacle };
+/** What is done about one partition. */
+interface EndpointAction {
+  readonly view: PartitionView;
+  /** Empty if its replica is out of service already, or if there is an obstacle. */
+  readonly steps: readonly Step[];
+  readonly notes?: readonly string[];
+  /** The change of its leader; undefined if another replica leads. */
+  readonly change?: LeaderChange;
+  readonly obstacle?: Obstacle;
+}
 
 /**
  * Takes a tablet out of service: others lead its partitions, and its replicas are marked not alive.
@@ -87,11 +86,6 @@ function typedOf(
   } as const;
 }
 
-/** The partitions that have a replica at an endpoint, in the order of the view. */
-export function viewsAt(state: ClusterState, endpoint: Endpoint): PartitionView[] {
-  return viewPartitions(state).filter((view) => replicaAt(view, endpoint) !== undefined);
-}
-
 /**
  * Checks that the partitions of `--accept_data_loss` have a replica there.
  *
@@ -109,8 +103,7 @@ function planOf(
   options: OfflineOptions,
 ): OperationPlan {
   const { endpoint } = options;
-  const tablet = state.tablets.get(endpoint);
-  if (tablet === undefined) throw unknownName("tablet", endpoint, [...state.tablets.keys()]);
+  const tablet = tabletAt(state, endpoint);
   if (tablet.claim === undefined) {
     throw refused(
       `the nameserver does not know ${endpoint} since it leads (code 302), so it cannot mark its replicas`,
@@ -120,34 +113,22 @@ function planOf(
   assertNamed(options.acceptDataLoss, views);
   const isServingTablet = tabletHealth(tablet).tablet === "ok";
   const actions = endpointActions(state, views, options);
-  const blocked = actions.filter((one) => one.kind === "blocked");
+  const obstacles = actions.flatMap((one) => one.obstacle ?? []);
   // A tablet that serves must not be taken out of service at the cost of rows. One that does not serve is out already.
   if (isServingTablet) {
-    assertNone(
-      blocked.map((one) => one.obstacle),
-      `${endpoint} is not taken out of service`,
-    );
+    assertNone(obstacles, `${endpoint} is not taken out of service`);
     assertSingle(actions, options);
   }
-  const work = actions.flatMap((one) => stepsOf(one, endpoint));
+  const steps = actions.flatMap((one) => one.steps);
   // An empty plan must not hide that every partition is blocked.
-  if (work.length === 0) {
-    assertNone(
-      blocked.map((one) => one.obstacle),
-      `nothing can be done about ${endpoint}`,
-    );
-  }
+  if (steps.length === 0) assertNone(obstacles, `nothing can be done about ${endpoint}`);
   const notes = [
-    ...actions.flatMap((one) => noteOn(one)),
-    ...blocked.map((one) => `left alone: ${one.obstacle.text}; ${one.obstacle.hint}`),
+    ...actions.flatMap((one) => one.notes ?? []),
+    ...obstacles.map((one) => `left alone: ${one.text}; ${one.hint}`),
   ];
-  const isPlain = actions.every(
-    (one) =>
-      one.kind !== "blocked" && !(one.kind === "change-leader" && mayGiveUp(one.change.givesUp)),
-  );
-  if (work.length === 0 || isServingTablet || !isPlain)
-    return { steps: work, notes, restsOn: views };
-  return { steps: [wholeStep(options, work.length)], notes, restsOn: views };
+  const givesUp = actions.some(({ change }) => change !== undefined && mayGiveUp(change.givesUp));
+  const isWhole = steps.length > 0 && !isServingTablet && obstacles.length === 0 && !givesUp;
+  return { steps: isWhole ? [wholeStep(options, steps.length)] : steps, notes, restsOn: views };
 }
 
 function wholeStep({ endpoint, concurrency }: OfflineOptions, count: number): Step {
@@ -167,7 +148,7 @@ function endpointActions(
   const leads = leadCounts(viewPartitions(state));
   return views.map((view) => {
     const action = endpointAction(state, view, options, leads);
-    if (action.kind === "change-leader") leads.add(action.change.to);
+    if (action.change !== undefined) leads.add(action.change.to);
     return action;
   });
 }
@@ -178,29 +159,30 @@ function endpointAction(
   options: OfflineOptions,
   leads: (one: Endpoint) => number,
 ): EndpointAction {
-  const replica = replicaAt(view, options.endpoint);
-  const isAlive = replica?.claim.isAlive === true;
-  if (view.replicas.length === 1) return { kind: isAlive ? "out-of-service" : "off", view };
+  const { endpoint, acceptDataLoss, print } = options;
+  const name = partitionName(view.id);
+  const replica = replicaAt(view, endpoint);
+  const replicaSteps = replica?.claim.isAlive === true ? [replicaStep(view, endpoint)] : [];
+  if (view.replicas.length === 1) {
+    const notes = replicaSteps.map(() => `${name} goes out of service: it has no other replica`);
+    return { view, steps: replicaSteps, notes };
+  }
   const leader = servingLeader(view);
-  if (leader !== undefined && leader !== replica)
-    return { kind: isAlive ? "replica" : "off", view };
-  const acceptsLoss = options.acceptDataLoss.some(
-    (one) => partitionName(one) === partitionName(view.id),
-  );
-  const others = { ...view, replicas: view.replicas.map((one) => asGone(one, options.endpoint)) };
-  const change = checkLeaderChange(leader === undefined ? others : view, {
-    candidate: "auto",
-    acceptsLoss,
-    leads,
-  });
-  if (!("refusal" in change)) return { kind: "change-leader", view, change };
-  const accept = options.print(typedOf(options, [...options.acceptDataLoss, view.id]));
-  const hint = hintFor(view, change, options.print, { state, accept });
-  return {
-    kind: "blocked",
-    view,
-    obstacle: { text: `${partitionName(view.id)}: ${change.refusal}`, hint },
-  };
+  if (leader !== undefined && leader !== replica) return { view, steps: replicaSteps };
+  const acceptsLoss = acceptDataLoss.some((one) => partitionName(one) === name);
+  const others = { ...view, replicas: view.replicas.map((one) => asGone(one, endpoint)) };
+  const of = leader === undefined ? others : view;
+  const change = checkLeaderChange(of, { candidate: "auto", acceptsLoss, leads });
+  if ("refusal" in change) {
+    const accept = print(typedOf(options, [...acceptDataLoss, view.id]));
+    const hint = hintFor(view, change, print, { state, accept });
+    return { view, steps: [], obstacle: { text: `${name}: ${change.refusal}`, hint } };
+  }
+  const steps = [
+    leaderStep(view.id, change, endpoint),
+    ...(change.from === endpoint ? [] : [replicaStep(view, endpoint)]),
+  ];
+  return { view, steps, notes: lossNotes(view, change), change };
 }
 
 /** The replica without its alive flag, so that it is not chosen as leader. */
@@ -212,8 +194,8 @@ function asGone(replica: PartitionView["replicas"][number], endpoint: Endpoint) 
 /** Refuses if partitions whose only replica is here would go out of service without permission. */
 function assertSingle(actions: readonly EndpointAction[], options: OfflineOptions): void {
   const single = actions.filter(
-    (one) =>
-      one.kind === "out-of-service" && isServing(replicaAt(one.view, options.endpoint) ?? NONE),
+    ({ view, steps }) =>
+      view.replicas.length === 1 && steps.length > 0 && view.replicas.every(isServing),
   );
   if (single.length === 0 || options.allowsSingleReplica) return;
   throw refused(
@@ -221,32 +203,6 @@ function assertSingle(actions: readonly EndpointAction[], options: OfflineOption
     `give each of them a second replica first, or let them go out of service: ${options.print({ ...typedOf(options), allow_single_replica: true })}`,
     single.map((one) => partitionName(one.view.id)),
   );
-}
-
-const NONE = { report: undefined };
-
-function noteOn(action: EndpointAction): string[] {
-  const name = partitionName(action.view.id);
-  if (action.kind === "out-of-service")
-    return [`${name} goes out of service: it has no other replica`];
-  return action.kind === "change-leader" ? lossNotes(action.view, action.change) : [];
-}
-
-function stepsOf(action: EndpointAction, endpoint: Endpoint): Step[] {
-  const { id } = action.view;
-  switch (action.kind) {
-    case "off":
-    case "blocked":
-      return [];
-    case "change-leader":
-      return [
-        leaderStep(id, action.change, endpoint),
-        ...(action.change.from === endpoint ? [] : [replicaStep(action.view, endpoint)]),
-      ];
-    case "out-of-service":
-    case "replica":
-      return [replicaStep(action.view, endpoint)];
-  }
 }
 
 function leaderStep(

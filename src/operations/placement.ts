@@ -105,14 +105,9 @@ export function evacuate(
     .sort((a, b) => freeTargets(a) - freeTargets(b));
   for (const draft of affected) {
     for (const from of [...draft.now].filter((one) => leaving.has(one)).sort(compareText)) {
-      const free = [...counts].filter(([endpoint]) => mayTake(draft, endpoint));
-      const to = free.reduce((least, next) => (next[1] < least[1] ? next : least), [
-        "",
-        Number.POSITIVE_INFINITY,
-      ] as [Endpoint, number])[0];
-      if (to === "") throw new Error(`no tablet is left for ${draft.of.key}`);
-      draft.now.delete(from);
-      draft.now.add(to);
+      const to = emptiest(counts, (endpoint) => mayTake(draft, endpoint));
+      if (to === undefined) throw new Error(`no tablet is left for ${draft.of.key}`);
+      exchange(draft.now, from, to);
       counts.set(to, (counts.get(to) ?? 0) + 1);
     }
   }
@@ -140,9 +135,22 @@ function balanceArrivals(affected: readonly Draft[], counts: Map<Endpoint, numbe
   });
 }
 
+/** The tablet with the lowest count that can take a replica; ties go to the first one. */
+export function emptiest(
+  counts: ReadonlyMap<Endpoint, number>,
+  mayTake: (endpoint: Endpoint) => boolean,
+): Endpoint | undefined {
+  let best: Endpoint | undefined;
+  for (const [endpoint, count] of counts) {
+    if (!mayTake(endpoint)) continue;
+    if (best === undefined || count < (counts.get(best) ?? 0)) best = endpoint;
+  }
+  return best;
+}
+
 /** Replicas of each tablet in the order of names, with 0 for those that have none. */
 export function countReplicas(
-  partitions: readonly PlacedPartition[],
+  partitions: readonly Pick<PlacedPartition, "replicas">[],
   tablets: readonly Endpoint[],
 ): Map<Endpoint, number> {
   const counts = new Map([...tablets].sort(compareText).map((one) => [one, 0]));

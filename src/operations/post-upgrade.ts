@@ -6,12 +6,18 @@ import { partitionName, replicaAt } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { recoverStep } from "./condition.js";
-import { leaderSteps, opsNotes, type PartitionSurvey, remainingSteps, survey } from "./moves.js";
+import {
+  leaderSteps,
+  opsNotes,
+  type PartitionSurvey,
+  survey,
+  touchedViews,
+  unfinished,
+} from "./moves.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { leads, type UpgradeOptions, upgradeFlags } from "./pre-upgrade.js";
-import { shortList, touchedProblems } from "./scaleout.js";
 import { contradicts, isLineOf, type StatLine, statText } from "./statfile.js";
-import { assertNone, assertUsable, type Obstacle } from "./targets.js";
+import { assertNone, assertUsable, type Obstacle, shortList } from "./targets.js";
 
 /**
  * Recovers the replicas of a tablet after its upgrade, makes it lead the partitions in the statfile
@@ -32,12 +38,12 @@ export function postUpgradeOperation(options: UpgradeOptions): Operation {
         store.remove((line) => line.endpoint === endpoint && isLineOf(line, id));
       }
     },
-    verify(after, results) {
-      const lines = store.read();
-      const left =
-        lines === undefined ? [] : remainingSteps(() => planPostUpgrade(after, options, lines));
-      return [...touchedProblems(after, results), ...left];
-    },
+    verify: (after, results) =>
+      unfinished(after, results, () => {
+        const lines = store.read();
+        // The last line was removed with its partition.
+        return lines === undefined ? NOTHING : planPostUpgrade(after, options, lines);
+      }),
     conclude(after) {
       const all = survey(after, true);
       const byKey = new Map(all.map((one) => [one.key, one]));
@@ -50,6 +56,8 @@ export function postUpgradeOperation(options: UpgradeOptions): Operation {
     },
   };
 }
+
+const NOTHING: OperationPlan = { steps: [], notes: [], restsOn: [] };
 
 /** @param lines The lines of the statfile; undefined if there is none. */
 function planPostUpgrade(
@@ -70,20 +78,15 @@ function planPostUpgrade(
   const linesOf = (one: PartitionSurvey) => byKey.get(one.key) ?? [];
   const all = survey(state, true);
   const here = all.filter((one) => replicaAt(one.view, endpoint) !== undefined);
-  const counts = new Map(state.tables.map((table) => [table.tid, table.replicaCount]));
   assertNone(
     [
       ...all.flatMap((one) => contradictions(one, linesOf(one), options)),
       ...here.flatMap((one) => withoutLeader(one, linesOf(one), options)),
-      ...here.flatMap((one) => {
-        const wanted = counts.get(one.view.id.tid) ?? 0;
-        return shortages(one, linesOf(one), { options, wanted });
-      }),
+      ...here.flatMap((one) => shortages(one, linesOf(one), options)),
     ],
     `post-upgrade of ${endpoint}`,
   );
   const steps = here.flatMap((one) => lane(one, linesOf(one), endpoint));
-  const touched = new Set(steps.map((step) => step.id));
   const known = new Set(here.flatMap((one) => linesOf(one)));
   const gone = own.filter((line) => !known.has(line));
   return {
@@ -93,7 +96,7 @@ function planPostUpgrade(
       ...shortList(gone.map(statText), `${endpoint} has no replica of it any more, left out: `),
       ...(own.length === 0 ? [`${store.path} has no line of ${endpoint}`] : []),
     ],
-    restsOn: here.map((one) => one.view).filter((view) => touched.has(view.id)),
+    restsOn: touchedViews(here, steps),
   };
 }
 
@@ -159,15 +162,16 @@ function contradictions(
 function shortages(
   one: PartitionSurvey,
   lines: readonly StatLine[],
-  { options, wanted }: { readonly options: UpgradeOptions; readonly wanted: number },
+  { store }: UpgradeOptions,
 ): Obstacle[] {
+  const { specified } = one;
   const { id, replicas } = one.view;
   const added = addedOf(one, lines);
   const left = replicas.length - added.length;
-  if (added.length === 0 || left >= wanted) return [];
+  if (added.length === 0 || left >= specified) return [];
   return [
     {
-      text: `${partitionName(id)}: ${options.store.path} says that the replica at ${added.join(" and ")} was added for the upgrade, but without it ${left} replicas are left of the ${wanted} that the table specifies`,
+      text: `${partitionName(id)}: ${store.path} says that the replica at ${added.join(" and ")} was added for the upgrade, but without it ${left} replicas are left of the ${specified} that the table specifies`,
       hint: "find out why; to keep the replica, remove its endpoint from the line in the statfile",
     },
   ];

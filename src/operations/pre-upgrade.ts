@@ -1,5 +1,5 @@
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
-import { compareText, partitionName } from "../model/partition-view.js";
+import { partitionName, replicaAt } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import type { PrintCommand } from "../model/tool-command.js";
 import { checkLeaderChange } from "../policy/check-leader-change.js";
@@ -8,15 +8,17 @@ import {
   leaderSteps,
   opsNotes,
   type PartitionSurvey,
-  remainingSteps,
+  placed,
   survey,
+  touchedViews,
+  unfinished,
   usableTablets,
 } from "./moves.js";
 import type { Operation, OperationPlan } from "./operation.js";
+import { countReplicas, emptiest } from "./placement.js";
 import { type LeaderChoice, spreadLeaders } from "./placement-leaders.js";
-import { shortList, touchedProblems } from "./scaleout.js";
 import { isLineOf, type StatLine, type StatStore } from "./statfile.js";
-import { assertNone, assertUsable, type Obstacle } from "./targets.js";
+import { assertNone, assertUsable, type Obstacle, shortList } from "./targets.js";
 
 /** The options of `pre-upgrade` and `post-upgrade`. */
 export interface UpgradeOptions {
@@ -60,10 +62,8 @@ export function preUpgradeOperation(options: PreUpgradeOptions): Operation {
       if (line === undefined || isNoted(store, line)) return;
       store.append(line);
     },
-    verify: (after, results) => [
-      ...touchedProblems(after, results),
-      ...remainingSteps(() => planPreUpgrade(after, options, store.read())),
-    ],
+    verify: (after, results) =>
+      unfinished(after, results, () => planPreUpgrade(after, options, store.read())),
     conclude(after) {
       store.touch();
       const left = survey(after, true).filter((one) => leads(one, endpoint));
@@ -94,9 +94,7 @@ function planPreUpgrade(
   const { endpoint, store, allowsSingle } = options;
   assertUsable(state, endpoint, "tablet");
   const all = survey(state, true);
-  const here = all.filter((one) =>
-    one.view.replicas.some((replica) => replica.endpoint === endpoint),
-  );
+  const here = all.filter((one) => replicaAt(one.view, endpoint) !== undefined);
   const led = here.filter((one) => leads(one, endpoint));
   const staying = allowsSingle ? led.filter((one) => one.view.replicas.length === 1) : [];
   const going = led.filter((one) => !staying.includes(one));
@@ -120,7 +118,6 @@ function planPreUpgrade(
         })
       : []),
   ]);
-  const touched = new Set(steps.map((step) => step.id));
   return {
     steps,
     notes: [
@@ -133,7 +130,7 @@ function planPreUpgrade(
         ? [`${store.path} has ${lines.length} lines of ${endpoint} from before; they stay`]
         : []),
     ],
-    restsOn: here.map((one) => one.view).filter((view) => touched.has(view.id)),
+    restsOn: touchedViews(here, steps),
     facts: { "tablets that may lead": others.join(" ") },
   };
 }
@@ -173,15 +170,11 @@ function chooseAdditions(
   going: readonly PartitionSurvey[],
   others: readonly Endpoint[],
 ): ReadonlyMap<string, Endpoint> {
-  const counts = new Map(others.map((one) => [one, 0]));
-  for (const { endpoint } of all.flatMap((one) => one.view.replicas)) {
-    const count = counts.get(endpoint);
-    if (count !== undefined) counts.set(endpoint, count + 1);
-  }
+  const counts = countReplicas(all.map(placed), others);
   const chosen = new Map<string, Endpoint>();
   for (const { key, view } of going.filter((one) => one.view.replicas.length === 1)) {
-    const [to] = [...counts].sort((a, b) => a[1] - b[1] || compareText(a[0], b[0]))[0] ?? [];
-    if (to === undefined || view.replicas.some((one) => one.endpoint === to)) continue;
+    const to = emptiest(counts, (one) => replicaAt(view, one) === undefined);
+    if (to === undefined) continue;
     counts.set(to, (counts.get(to) ?? 0) + 1);
     chosen.set(key, to);
   }

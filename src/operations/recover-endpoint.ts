@@ -8,9 +8,9 @@ import type { Step } from "../model/step.js";
 import type { PrintCommand } from "../model/tool-command.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
-import { assertNamed, viewsAt } from "./offline-endpoint.js";
+import { assertNamed } from "./offline-endpoint.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import { assertNone, assertUsable, ledText } from "./targets.js";
+import { assertNone, assertUsable, ledText, viewsAt } from "./targets.js";
 
 /** The options of `recoverendpoint`. */
 export interface RecoverOptions {

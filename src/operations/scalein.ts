@@ -1,12 +1,12 @@
 import { refused } from "../errors.js";
-import {
-  type ClusterState,
-  type Endpoint,
-  type PartitionId,
-  replicaKey,
-} from "../model/cluster-state.js";
+import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import { tableName } from "../model/partition-name.js";
-import { isSystemDatabase, partitionName, replicaAt } from "../model/partition-view.js";
+import {
+  isSystemDatabase,
+  partitionName,
+  replicaAt,
+  viewPartitions,
+} from "../model/partition-view.js";
 import type { PrintCommand } from "../model/tool-command.js";
 import { planAdding } from "./add-missing.js";
 import { unhealthyLines } from "./condition.js";
@@ -18,16 +18,17 @@ import {
   opsNotes,
   type PartitionSurvey,
   placed,
-  remainingSteps,
   stepsOf,
   survey,
+  touchedViews,
+  unfinished,
   unusableNotes,
   usableTablets,
 } from "./moves.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { evacuate } from "./placement.js";
 import { spreadLeaders } from "./placement-leaders.js";
-import { distributionLines, touchedProblems } from "./scaleout.js";
+import { distributionLines } from "./scaleout.js";
 import { assertNone, assertUsable, isAbsentForGood, obstacleToRemoval } from "./targets.js";
 
 /** The options of `scalein`. */
@@ -51,8 +52,7 @@ export function scaleInOperation(options: ScaleInOptions): Operation {
     concurrency: options.concurrency,
     plan: (state) => planScaleIn(state, options),
     verify: (after, results) => [
-      ...touchedProblems(after, results),
-      ...remainingSteps(() => planScaleIn(after, options)),
+      ...unfinished(after, results, () => planScaleIn(after, options)),
       ...endpoints.flatMap((endpoint) => stillLoaded(after, endpoint)),
     ],
     conclude: (after) => [
@@ -80,11 +80,10 @@ function planScaleIn(state: ClusterState, options: ScaleInOptions): OperationPla
   ];
   const changes = groups.flatMap((group) => emptied(group, leaving, targets));
   const steps = changes.flatMap(stepsOf);
-  const touched = new Set(steps.map((step) => step.id));
   return {
     steps,
     notes: [...opsNotes(state), ...unusableNotes(state), ...byteNotes(changes, state, targets)],
-    restsOn: surveyed.map((one) => one.view).filter((view) => touched.has(view.id)),
+    restsOn: touchedViews(surveyed, steps),
     facts: { "tablets that take replicas": targets.join(" ") },
   };
 }
@@ -228,13 +227,11 @@ function megabytes(bytes: bigint): string {
 /** The replicas that the tablet still has loaded although they are no longer on record. */
 function stillLoaded(after: ClusterState, endpoint: Endpoint): string[] {
   const reports = after.tablets.get(endpoint)?.reports?.values() ?? [];
-  const names = new Map<string, PartitionId>();
-  for (const { db, table, tid, partitions } of after.tables) {
-    for (const { pid } of partitions) names.set(replicaKey({ tid, pid }), { db, table, tid, pid });
-  }
+  const names = new Map(
+    viewPartitions(after).map(({ id }) => [replicaKey(id), partitionName(id)] as const),
+  );
   return [...reports].map((report) => {
-    const id = names.get(replicaKey(report));
-    const name = id === undefined ? `tid ${report.tid} pid ${report.pid}` : partitionName(id);
+    const name = names.get(replicaKey(report)) ?? `tid ${report.tid} pid ${report.pid}`;
     return `${endpoint} still has ${name} loaded`;
   });
 }

@@ -6,10 +6,16 @@ import { type PartitionView, partitionName, replicaAt } from "../model/partition
 import type { Step } from "../model/step.js";
 import { partitionFlags } from "../model/tool-command.js";
 import { servingLeader } from "../policy/what-it-holds.js";
-import { unknownName } from "../util/nearest.js";
 import { type ReplicaOptions, replicaFlags } from "./add-replica.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import { assertNone, findPartitions, type Obstacle, pidText } from "./targets.js";
+import {
+  assertNone,
+  findPartitions,
+  type Obstacle,
+  pidText,
+  switchedOffNote,
+  tabletAt,
+} from "./targets.js";
 
 /** Limit of partitions that are processed concurrently. */
 const CONCURRENCY = 8;
@@ -51,9 +57,7 @@ function word(isAlive: boolean): string {
 function planMarks(state: ClusterState, options: AliveOptions): OperationPlan {
   const { endpoint, isAlive, isForced, pids } = options;
   const { table, views } = findPartitions(state, options);
-  if (state.tablets.get(endpoint) === undefined) {
-    throw unknownName("tablet", endpoint, [...state.tablets.keys()]);
-  }
+  tabletAt(state, endpoint);
   const held = views.filter((view) => replicaAt(view, endpoint) !== undefined);
   const missing = views.filter((view) => !held.includes(view));
   if (held.length === 0 || (pids !== "all" && missing.length > 0)) {
@@ -74,11 +78,7 @@ function planMarks(state: ClusterState, options: AliveOptions): OperationPlan {
         .filter((view) => !wanted.includes(view))
         .map((view) => `${partitionName(view.id)}: ${endpoint} is ${word(isAlive)} already`),
       ...against.map((one) => `--force: ${one.text}`),
-      ...(state.autoFailover && wanted.length > 0
-        ? [
-            "auto_failover is on: it is switched off during the run and restored at the end, and then acts on the marks",
-          ]
-        : []),
+      ...(wanted.length > 0 ? switchedOffNote(state, ", and then acts on the marks") : []),
     ],
     restsOn: views,
   };

@@ -1,11 +1,13 @@
 import { refused } from "../errors.js";
 import { absenceOf, mayBeGivenUp } from "../model/absence.js";
-import type {
-  ClusterState,
-  Endpoint,
-  PartitionNumbers,
-  Role,
-  TableClaim,
+import {
+  type ClusterState,
+  type Endpoint,
+  type PartitionNumbers,
+  type Role,
+  replicaKey,
+  type TableClaim,
+  type TabletView,
 } from "../model/cluster-state.js";
 import { tableName } from "../model/partition-name.js";
 import {
@@ -76,6 +78,18 @@ export function pidText(pids: PidList): string {
   return pids === "all" ? "*" : textOfPids(pids);
 }
 
+/** The partitions that have a replica at an endpoint, in the order of the view. */
+export function viewsAt(state: ClusterState, endpoint: Endpoint): PartitionView[] {
+  return viewPartitions(state).filter((view) => replicaAt(view, endpoint) !== undefined);
+}
+
+/** Returns a tablet. @throws OpsError `refused` with the nearest known endpoint if there is none of that name. */
+export function tabletAt(state: ClusterState, endpoint: Endpoint): TabletView {
+  const view = state.tablets.get(endpoint);
+  if (view !== undefined) return view;
+  throw unknownName("tablet", endpoint, [...state.tablets.keys()].sort(compareText));
+}
+
 /**
  * Checks that the nameserver knows a tablet and counts it as healthy, and that the tablet answers.
  *
@@ -83,10 +97,7 @@ export function pidText(pids: PidList): string {
  * @throws OpsError `refused` with the nearest known endpoint, or with why it cannot be used.
  */
 export function assertUsable(state: ClusterState, endpoint: Endpoint, role: string): void {
-  const known = [...state.tablets.keys()].sort(compareText);
-  const view = state.tablets.get(endpoint);
-  if (view === undefined) throw unknownName("tablet", endpoint, known);
-  const { tablet, tabletDetail } = tabletHealth(view);
+  const { tablet, tabletDetail } = tabletHealth(tabletAt(state, endpoint));
   if (tablet === "ok") return;
   throw refused(
     `the ${role} ${endpoint} cannot be used: ${tabletDetail}`,
@@ -108,6 +119,43 @@ export function strayText(
   role: Role | undefined,
 ): string {
   return `tablet ${endpoint} has it loaded as ${role ?? "an unknown role"}, although the record has no replica there; ${removeCopyText(id, endpoint)}`;
+}
+
+/** Why a new replica cannot be sent to a tablet: it has one loaded that is not on record. Undefined if it has none. */
+export function strayObstacle(
+  state: ClusterState,
+  { id }: PartitionView,
+  endpoint: Endpoint,
+): Obstacle | undefined {
+  const stray = state.tablets.get(endpoint)?.reports?.get(replicaKey(id));
+  return (
+    stray && {
+      text: `${partitionName(id)}: ${strayText(id, endpoint, stray.role)}`,
+      hint: "then run this command again",
+    }
+  );
+}
+
+/**
+ * A note that auto_failover is switched off during the run; none if it is off.
+ *
+ * @param then What it does afterwards, as the rest of a sentence.
+ */
+export function switchedOffNote({ autoFailover }: ClusterState, then = ""): string[] {
+  if (!autoFailover) return [];
+  return [`auto_failover is on: it is switched off during the run and restored at the end${then}`];
+}
+
+/** Number of lines of one kind that are shown. */
+const SHOWN = 20;
+
+/** The first lines, and the number of the others. */
+export function shortList(lines: readonly string[], prefix: string): string[] {
+  const more = lines.length - SHOWN;
+  return [
+    ...lines.slice(0, SHOWN).map((line) => `${prefix}${line}`),
+    ...(more > 0 ? [`${prefix}and ${more} more`] : []),
+  ];
 }
 
 /** Why one partition cannot be processed, and what to do instead. */

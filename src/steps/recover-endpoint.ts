@@ -2,14 +2,10 @@ import pLimit from "p-limit";
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import { newestOf } from "../model/ops.js";
 import { detailOf, isSuccess, type StepOutcome } from "../model/outcome.js";
-import {
-  type PartitionView,
-  partitionName,
-  replicaAt,
-  viewPartitions,
-} from "../model/partition-view.js";
+import { type PartitionView, partitionName, replicaAt } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import { isToRecover, isUnhealthy } from "../operations/recover-endpoint.js";
+import { viewsAt } from "../operations/targets.js";
 import { laneOf } from "../planning/build-lane.js";
 import { checkLeaderChange, lastSeenLeader } from "../policy/check-leader-change.js";
 import { servingLeader } from "../policy/what-it-holds.js";
@@ -35,7 +31,7 @@ export async function offlineEndpoint(
   context: StepContext,
   { step: { endpoint, concurrency } }: Task<"offline-endpoint">,
 ): Promise<StepOutcome> {
-  const before = await partitionsAt(context, endpoint);
+  const before = viewsAt(await context.observe(), endpoint);
   if (before.every((view) => isOffline(view, endpoint))) return ALREADY;
   const risky = before.find((view) => wouldLose(view, endpoint));
   if (risky !== undefined) return stale(`${partitionName(risky.id)} would now give rows up`);
@@ -115,7 +111,7 @@ export async function recoverEndpoint(
   context: StepContext,
   { step: { endpoint, concurrency } }: Task<"recover-endpoint">,
 ): Promise<StepOutcome> {
-  const before = await partitionsAt(context, endpoint);
+  const before = viewsAt(await context.observe(), endpoint);
   const todo = before.filter((view) => isToRecover(view, endpoint));
   if (todo.length === 0) return ALREADY;
   for (const view of todo) {
@@ -139,14 +135,6 @@ export async function recoverEndpoint(
         why: LEFT,
       }),
   });
-}
-
-async function partitionsAt(
-  context: StepContext,
-  endpoint: Endpoint,
-): Promise<readonly PartitionView[]> {
-  const state = await context.observe();
-  return viewPartitions(state).filter((view) => replicaAt(view, endpoint) !== undefined);
 }
 
 /**
@@ -185,7 +173,7 @@ async function finishEach(
     readonly finish: (view: PartitionView) => Promise<StepOutcome>;
   },
 ): Promise<StepOutcome> {
-  const left = (await partitionsAt(context, endpoint)).filter(how.isLeft);
+  const left = viewsAt(await context.observe(), endpoint).filter(how.isLeft);
   if (left.length === 0) return { result: "done", detail };
   const limit = pLimit(AGAIN_AT_ONCE);
   const lines = await Promise.all(
