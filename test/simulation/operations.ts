@@ -158,11 +158,16 @@ function checkNumbers(
   }
 }
 
-/** Types a command until it ends with exit code 0, a few times at most. @returns The last output. */
+/**
+ * Types a command until it ends with exit code 0 and has left no partition alone, a few times at most.
+ *
+ * @returns The last output.
+ */
 async function again(world: World, operator: Operator, line: string): Promise<Typed> {
   for (let left = AGAIN_MAX; ; left -= 1) {
     const typed = await operator.types(line);
-    if (typed.exitCode === EXIT.ok || left === 1) return typed;
+    const isWhole = !typed.text.includes("left alone, not healthy");
+    if ((typed.exitCode === EXIT.ok && isWhole) || left === 1) return typed;
     await operator.types(`${TOOL} recoverdata ${CLUSTER_FLAGS}`);
     await world.clock.advance(QUIET_MS);
   }
