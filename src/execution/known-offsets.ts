@@ -29,7 +29,7 @@ export interface KnownOffsets {
    * @param why The reported reason, without a full stop; undefined: no report.
    */
   remember(id: PartitionId, bounds: LowerBounds, why: string | undefined): Promise<void>;
-  /** Keeps the bounds of a partition in memory for the rest of this run; see {@link KnownOffsetsOfRun.settle}. */
+  /** Keeps the bounds of a partition in memory for the rest of this run; see {@link KnownOffsets.settle}. */
   carry(id: PartitionId, bounds: LowerBounds): void;
   /** Discards the lower bounds of a partition, because the operator's decision makes them void. What `proven` ends stays. */
   forget(id: PartitionId): Promise<void>;
@@ -37,10 +37,6 @@ export interface KnownOffsets {
   of(id: PartitionId): LowerBounds | undefined;
   /** Records that these replicas are copies of the leader now, so they are neither `unproven` nor `parted` any more. */
   proven(id: PartitionId, endpoints: readonly Endpoint[]): Promise<void>;
-}
-
-/** {@link KnownOffsets} with the functions for all partitions of a run. */
-export interface KnownOffsetsOfRun extends KnownOffsets {
   /** Returns the same views with the known lower bounds of each partition. */
   addTo(views: readonly PartitionView[]): readonly PartitionView[];
   /**
@@ -69,7 +65,7 @@ export function createKnownOffsets(
   store: KnownOffsetsStore | undefined,
   onEvent: OnEvent,
   read: ReadonlyMap<string, LowerBounds> = new Map(),
-): KnownOffsetsOfRun {
+): KnownOffsets {
   const known = new Map(read);
   /** Those of them that are in the store. */
   const stored = new Map(read);
@@ -101,7 +97,7 @@ export function createKnownOffsets(
       await keep(view.id, bounds);
     }
   };
-  const knownOffsets: KnownOffsetsOfRun = {
+  const knownOffsets: KnownOffsets = {
     async remember(id, bounds, why) {
       const before = stored.get(replicaKey(id));
       if (isSame(before, lastingBounds(bounds, before))) return;

@@ -8,7 +8,6 @@ import { type PartitionView, viewingPartitions } from "../model/partition-view.j
 import type { Problem } from "../model/problem.js";
 import type { PartitionAtWork } from "../model/progress.js";
 import type { RecoveryCommand, RunReport } from "../model/report.js";
-import { tabletSummaries } from "../model/tablet-summary.js";
 import type { PrintCommand, RecoverAgain } from "../model/tool-command.js";
 import { observe } from "../observe/cluster.js";
 import type { Identities } from "../observe/identified-cluster.js";
@@ -23,7 +22,7 @@ import { untilAborted } from "../util/within.js";
 import { inTurns, mapInTurns } from "../util/yielding.js";
 import { decideGuard } from "./decide-guard.js";
 import { execute } from "./execute.js";
-import { createKnownOffsets, type KnownOffsetsOfRun } from "./known-offsets.js";
+import { createKnownOffsets, type KnownOffsets } from "./known-offsets.js";
 import {
   assertAsPlanned,
   type ObservedPlan,
@@ -31,7 +30,7 @@ import {
   type RecoverScope,
 } from "./observe-and-plan.js";
 import { RULES, type Rules } from "./rules.js";
-import { type RunTracker, trackRun } from "./run-tracker.js";
+import { type RunTracker, reportObserved, trackRun } from "./run-tracker.js";
 
 /** Options of {@link recoverData}. */
 export interface RecoverOptions extends RecoverScope {
@@ -122,9 +121,7 @@ export async function recoverData(
   const found = await observeAndReview(cluster, options);
   const { state, unhealthy } = found;
   const before = state.autoFailover;
-  const observed = (when: "before" | "after", { topology, ...of }: ClusterState) =>
-    onEvent({ kind: "observed", when, nameserver: topology.leader, tablets: tabletSummaries(of) });
-  observed("before", state);
+  reportObserved(onEvent, "before", state);
   const guard = (await options.createGuard?.(before)) ?? createGuard({ cluster, before, onEvent });
   const tracker = trackRun(onEvent);
   const knownOffsets = createKnownOffsets(options.knownOffsetsStore, onEvent, state.remembered);
@@ -155,7 +152,7 @@ export async function recoverData(
 
   try {
     await untilAborted(knownOffsets.settle(worked.all), signal);
-    observed("after", worked.state);
+    reportObserved(onEvent, "after", worked.state);
     const verified = await inTurns(
       (options.rules?.verifyPartitions ?? RULES.verifyPartitions)({
         state: worked.state,
@@ -221,7 +218,7 @@ interface PassContext {
   readonly only: Selection;
   readonly guard: Guard;
   readonly tracker: RunTracker;
-  readonly knownOffsets: KnownOffsetsOfRun;
+  readonly knownOffsets: KnownOffsets;
 }
 
 /**

@@ -1,11 +1,8 @@
 import type { Cluster } from "../cluster/cluster.js";
 import { messageOf } from "../errors.js";
-import type { Endpoint } from "../model/cluster-state.js";
-import type { OnEvent } from "../model/outcome.js";
-import type { MarkDeadCall } from "../model/plan.js";
-import type { Limits, Rollback, StepContext } from "../steps/step-context.js";
+import type { Rollback, StepContext } from "../steps/step-context.js";
 import { untilAborted, within } from "../util/within.js";
-import { createContext } from "./create-context.js";
+import { type ContextOptions, createContext } from "./create-context.js";
 
 /** Milliseconds that calls in flight may take to end; a stopped run exits within 5 s. */
 const SETTLE_MS = 500;
@@ -13,19 +10,9 @@ const SETTLE_MS = 500;
 const ROLLBACK_MS = 1_500;
 
 /** Options of {@link rollingBackOnStop}. */
-export interface StoppableOptions {
-  readonly limits: Limits;
-  readonly signal: AbortSignal;
-  readonly onEvent: OnEvent;
-  readonly engageGuard: () => Promise<void>;
+export interface StoppableOptions extends Omit<ContextOptions, "rollback"> {
   /** A cluster that still allows changes after `signal`, for the rollback; absent: the same cluster. */
   readonly rollbackCluster?: Cluster | undefined;
-  /** See `ContextOptions`. */
-  readonly partitions?: number;
-  /** See `ContextOptions`. */
-  readonly lost?: ReadonlySet<Endpoint> | undefined;
-  /** See `ContextOptions`. */
-  readonly markDeadCalls?: readonly MarkDeadCall[];
 }
 
 /**

@@ -6,7 +6,6 @@ import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { StepResult } from "../model/outcome.js";
 import type { Phase } from "../model/progress.js";
 import type { OperationFigures, OperationReport } from "../model/report.js";
-import { tabletSummaries } from "../model/tablet-summary.js";
 import { observe } from "../observe/cluster.js";
 import { identifiedCluster, newIdentities } from "../observe/identified-cluster.js";
 import type { Operation, OperationPlan } from "../operations/operation.js";
@@ -19,6 +18,7 @@ import { inTurns } from "../util/yielding.js";
 import { createLeaderCopyExclusion } from "./leader-copy-exclusion.js";
 import { rollingBackOnStop, type StoppableOptions } from "./rollback-on-stop.js";
 import { runLane } from "./run-lane.js";
+import { reportObserved } from "./run-tracker.js";
 
 /** Options of {@link runOperation}. */
 export interface RunOperationOptions extends Omit<StoppableOptions, "engageGuard"> {
@@ -61,16 +61,9 @@ export async function runOperation(
     onEvent({ kind: "phase", phase });
     return observe(cluster, { signal, knownOffsetsStore: options.knownOffsetsStore, onEvent });
   };
-  const observed = (when: "before" | "after", { topology, ...of }: ClusterState) =>
-    onEvent({
-      kind: "observed",
-      when,
-      nameserver: topology.leader,
-      tablets: tabletSummaries(of),
-    });
   let plan: OperationPlan | undefined;
   let state = await observeIn("looking");
-  observed("before", state);
+  reportObserved(onEvent, "before", state);
   const guard = await options.createGuard(state.autoFailover);
   const stoppable = {
     ...options,
@@ -118,7 +111,7 @@ export async function runOperation(
   if (error !== undefined) return { ...ended, complaints: [], conclusions: [], error };
   try {
     const after = plan.steps.length > 0 ? await observeIn("verifying") : state;
-    observed("after", after);
+    reportObserved(onEvent, "after", after);
     const figures = await figuresBetween({ ...state, autoFailover: guard.before }, after);
     const complaints = plan.steps.length > 0 ? operation.verify(after, results) : [];
     const conclusions = operation.conclude?.(after, results) ?? [];

@@ -1,6 +1,17 @@
-import { replicaKey } from "../model/cluster-state.js";
+import { type ClusterState, replicaKey } from "../model/cluster-state.js";
 import type { OnEvent, RunEvent } from "../model/outcome.js";
+import { tabletSummaries } from "../model/tablet-summary.js";
 import { rowOf } from "../steps/run-step.js";
+
+/** Reports an observation of the whole cluster: before the first change, or after the last one. */
+export function reportObserved(
+  onEvent: OnEvent,
+  when: "before" | "after",
+  { topology, tables, tablets }: ClusterState,
+): void {
+  const summaries = tabletSummaries({ tables, tablets });
+  onEvent({ kind: "observed", when, nameserver: topology.leader, tablets: summaries });
+}
 
 /** Counts what a run has done, from its events. */
 export interface RunTracker {

@@ -3,6 +3,7 @@ import { absenceOf, mayBeGivenUp, mayBeReturning } from "../model/absence.js";
 import type { ClusterState, Endpoint, TabletView } from "../model/cluster-state.js";
 import type { OnEvent } from "../model/outcome.js";
 import { tabletHealth } from "../model/partition-view.js";
+import { untilAborted } from "../util/within.js";
 import { readTablet } from "./read-tablet.js";
 
 /**
@@ -43,7 +44,7 @@ export async function awaitReturning(
   while (waiting.length > 0) {
     await clock.sleep(LOOK_AGAIN_MS, signal);
     const waited = clock.now() - began;
-    const views = await lookAgain(cluster, waiting);
+    const views = await untilAborted(lookAgain(cluster, waiting), signal);
     for (const one of views) now.set(one.endpoint, stateOf(one));
     waiting = views.filter(
       (one) =>

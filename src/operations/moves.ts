@@ -227,6 +227,7 @@ class LaneSteps {
 /**
  * Changes the leader, and makes the old one a follower of the new one.
  *
+ * @param how.kind How the old leader is recovered.
  * @param how.isFirst True if this is the first leader change in the plan: rows that only the old leader accepted after
  *   the change are not deleted unchecked then. The terms of later changes are not known yet.
  */
@@ -237,18 +238,19 @@ export function leaderSteps(
     readonly to: Endpoint;
     readonly why: string;
     readonly isFirst: boolean;
+    readonly kind?: "rejoin" | "recover-table";
   },
 ): Step[] {
   const { id } = view;
-  const { from, to, why } = how;
-  const since = how.isFirst ? view.terms.at(-1)?.term : undefined;
+  const { from, to, why, isFirst, kind = "rejoin" } = how;
   return [
     { kind: "change-leader", id, endpoint: to, from, acceptsLoss: false, why },
     {
-      kind: "rejoin",
+      kind,
       id,
       endpoint: from,
-      ...(since === undefined ? {} : { since, wasLeader: true }),
+      ...(isFirst ? { since: view.terms.at(-1)?.term ?? 0n } : {}),
+      ...(isFirst && kind === "rejoin" ? { wasLeader: true } : {}),
       why: `it led, and follows ${to} afterwards`,
     },
   ];

@@ -8,6 +8,7 @@ import type { Step } from "../model/step.js";
 import type { PrintCommand } from "../model/tool-command.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
+import { leaderSteps } from "./moves.js";
 import { assertNamed } from "./offline-endpoint.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { assertNone, assertUsable, ledText, viewsAt } from "./targets.js";
@@ -214,26 +215,8 @@ function laneOf(
   const leader = servingLeader(view);
   const ledOnce = replicaAt(view, endpoint)?.claim.isLeader === true;
   if (!needRestore || !ledOnce || leader === undefined) return [recover];
-  const since = view.terms.at(-1)?.term ?? 0n;
-  return [
-    recover,
-    {
-      kind: "change-leader",
-      id,
-      endpoint,
-      from: leader.endpoint,
-      acceptsLoss: false,
-      why: "--need_restore: it led before",
-    },
-    {
-      kind,
-      id,
-      endpoint: leader.endpoint,
-      since,
-      ...(kind === "rejoin" ? { wasLeader: true } : {}),
-      why: "it follows the new leader afterwards",
-    },
-  ];
+  const change = { from: leader.endpoint, to: endpoint, why: "--need_restore: it led before" };
+  return [recover, ...leaderSteps(view, { ...change, isFirst: true, kind })];
 }
 
 function complaintsAbout(view: PartitionView, endpoint: Endpoint): string[] {
