@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { TaskType } from "../src/gen/openmldb/api_pb.js";
+import { addReplicaOperation } from "../src/operations/add-replica.js";
 import { scaleOutOperation } from "../src/operations/scaleout.js";
-import { operateOn } from "./helpers/operating.js";
+import { operateOn, servingTable } from "./helpers/operating.js";
 import { scaledCluster } from "./helpers/scaling.js";
 import { LIMITS, startVirtualCluster } from "./helpers/virtual-cluster.js";
 
@@ -43,6 +44,25 @@ test("scaleout --cancel_stuck cancels a stuck op, and continues", async () => {
   expect(report.error).toBeUndefined();
   const ops = await virtual.clock.run(virtual.cluster.showOpStatus(), 10_000);
   expect(ops.filter((op) => op.status === "canceled").length).toBe(1);
+});
+
+test("addreplica --cancel_stuck switches auto_failover off for CancelOP, and on again", async () => {
+  const virtual = await servingTable({ replicas: 2, autoFailover: true });
+  const { cluster, clock, model } = virtual;
+  const table = model.tables.find("t0", "db1");
+  const held = table?.tablePartition[0]?.partitionMeta.map((meta) => meta.endpoint);
+  const free = ["a:9527", "b:9527", "c:9527", "d:9527"].filter((one) => !held?.includes(one));
+  const [first = "", endpoint = ""] = free;
+  model.stickOp("kSendSnapshot", 1);
+  const id = { db: "db1", table: "t0", tid: table?.tid ?? 0, pid: 0 };
+  await clock.run(cluster.addReplicaNS(id, first), 10_000);
+  await virtual.pass(5_000);
+  const options = { db: "db1", table: "t0", pids: [0], endpoint, print: () => "" };
+  const report = await operateOn(virtual, addReplicaOperation(options), { cancelStuck: true });
+  expect(report.results.map((one) => one.outcome.result)).toEqual(["done"]);
+  const ops = await clock.run(cluster.showOpStatus(), 10_000);
+  expect(ops.map((op) => op.status).sort()).toEqual(["canceled", "done"]);
+  expect((await clock.run(cluster.confGet(), 10_000)).get("auto_failover")).toBe("true");
 });
 
 test("an op that changes a leader never ends if its nameserver is killed meanwhile: this is detected after 3 min", async () => {

@@ -48,6 +48,8 @@ export type LaneOptions =
       readonly mode: "list";
       readonly onEvent: OnEvent;
       readonly exclusion: LaneExclusion;
+      /** True if auto_failover is switched off before a step that changes the cluster. */
+      readonly needsOff: boolean;
       /** Runs right before each step; an error that it throws fails the step. */
       readonly before?: ((step: Step) => Promise<void>) | undefined;
       /** Filled as steps end, so that a stopped run can report its progress. */
@@ -207,7 +209,8 @@ async function runAndReport(
   onEvent({ kind: "step-started", step, mode });
   const prepared =
     mode === "list" && (await outcomeOf(context, async () => options.before?.(step)));
-  if (rowOf(step).changes) await context.engageGuard();
+  const needsOff = mode === "round" || options.needsOff;
+  if (needsOff && rowOf(step).changes) await context.engageGuard();
   const outcome = prepared || (await act(step));
   onEvent({ kind: "step-ended", step, mode, outcome, tookMs: clock.now() - began });
   return outcome;

@@ -65,10 +65,7 @@ export async function runOperation(
   let state = await observeIn("looking");
   reportObserved(onEvent, "before", state);
   const guard = await options.createGuard(state.autoFailover);
-  const stoppable = {
-    ...options,
-    engageGuard: () => (needsOff(operation, plan) ? guard.engage() : Promise.resolve()),
-  };
+  const stoppable = { ...options, engageGuard: () => guard.engage() };
   const results: StepResult[] = [];
   let error: unknown;
   let hasBegun = false;
@@ -139,13 +136,6 @@ async function figuresBetween(
   };
 }
 
-/** The nameserver takes SetTablePartition only while auto_failover is off (code 301). */
-function needsOff(operation: Operation, plan: OperationPlan | undefined): boolean {
-  return (
-    operation.needsOff || plan?.steps.some((one) => one.kind === "remove-from-record") === true
-  );
-}
-
 function isChange({ outcome }: StepResult): boolean {
   // A failed call may have had its effect.
   return outcome.result === "done" || outcome.result === "failed";
@@ -160,6 +150,10 @@ async function runLanes(
   results: StepResult[],
 ): Promise<void> {
   const limit = pLimit(operation.concurrency);
+  // The nameserver takes SetTablePartition only while auto_failover is off (code 301).
+  const needsOff =
+    operation.needsOff ||
+    lanes.some(({ steps }) => steps.some((one) => one.kind === "remove-from-record"));
   const exclusion = createLeaderCopyExclusion();
   const { onEvent } = options;
   await rollingBackOnStop(cluster, options, (context) =>
@@ -168,7 +162,7 @@ async function runLanes(
         limit(async () => {
           const lane = exclusion.forLane();
           const { before } = operation;
-          const of = { mode: "list" as const, onEvent, exclusion: lane, before, results };
+          const of = { mode: "list" as const, onEvent, exclusion: lane, needsOff, before, results };
           const { isComplete } = await runLane(context, work, of);
           if (isComplete) await operation.afterLane?.(work.steps);
         }),

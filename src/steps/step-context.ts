@@ -75,7 +75,7 @@ export interface StepContext extends SharedReads {
   /** Batches followers of one tablet; undefined if each is recovered by itself. */
   readonly endpointBatch?: RecoverEndpointBatch | undefined;
   readonly limits: Limits;
-  /** Switches auto_failover off before the first change. */
+  /** Switches auto_failover off until the end of the run, if it is on. */
   readonly engageGuard: () => Promise<void>;
   /**
    * Marks a replica dead, together with others of its table on that endpoint if the plan batches them.
