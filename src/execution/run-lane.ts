@@ -1,7 +1,7 @@
 import type { LimitFunction } from "p-limit";
 import type { Endpoint } from "../model/cluster-state.js";
 import { isSuccess, type OnEvent, type StepOutcome, type StepResult } from "../model/outcome.js";
-import type { Step, StepKind } from "../model/step.js";
+import type { Step } from "../model/step.js";
 import type { LaneWork } from "../planning/operation-lanes.js";
 import { outcomeOf } from "../steps/outcomes.js";
 import { recoverFollowers } from "../steps/recover-table.js";
@@ -22,16 +22,6 @@ export interface PartitionLimits {
   readonly lightLeaders: LimitFunction;
   readonly lightFollowers: LimitFunction;
 }
-
-/** Steps that call a tablet or change flags in the record, and queue no op. */
-const LIGHT: ReadonlySet<StepKind> = new Set<StepKind>([
-  "change-role",
-  "demote",
-  "promote",
-  "mark-alive",
-  "mark-dead",
-  "set-flags",
-]);
 
 /** Options of {@link runLane}. */
 export type LaneOptions =
@@ -121,7 +111,8 @@ function stretches(steps: readonly Step[], isFirstRound: boolean): Stretch[] {
     if (row.limit === "loads" && current === "beginning") current = "leaders";
     // The partition has its leader now. The follower steps can be slow, and leader steps must not wait for them.
     if (row.turn === "follower") current = "followers";
-    const limit = row.limit === "partitions" ? current : undefined;
+    const isLimited = row.limit === "partitions" || row.limit === "light-partitions";
+    const limit = isLimited ? current : undefined;
     const last = made.at(-1);
     if (last !== undefined && last.limit === limit) last.steps.push(step);
     else made.push({ limit, steps: [step] });
@@ -130,7 +121,7 @@ function stretches(steps: readonly Step[], isFirstRound: boolean): Stretch[] {
 }
 
 function limitFor(limit: Stretch["limit"], steps: readonly Step[]): Stretch["limit"] {
-  if (!steps.every(({ kind }) => LIGHT.has(kind))) return limit;
+  if (!steps.every((step) => rowOf(step).limit === "light-partitions")) return limit;
   if (limit === "leaders") return "lightLeaders";
   return limit === "followers" ? "lightFollowers" : limit;
 }

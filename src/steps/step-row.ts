@@ -7,9 +7,10 @@ import type { StepContext, Task } from "./step-context.js";
 
 /**
  * The limit that a kind of step counts against. `partitions`: the number of active partitions (`--concurrency`).
+ * `light-partitions`: the same, but it calls a tablet or changes flags and queues no op, so more of them may run.
  * `loads`: the loads of its tablet. `none`: the step mostly waits, and must not delay a leader.
  */
-export type StepLimit = "partitions" | "loads" | "none";
+export type StepLimit = "partitions" | "light-partitions" | "loads" | "none";
 
 /** Everything that defines one kind of step. */
 export interface StepRow<K extends StepKind> {
@@ -54,6 +55,8 @@ export const ACTS = {
   isParallel: false,
   failureEnds: "leader",
 } as const;
+/** A step that calls a tablet or changes flags, and queues no op. */
+export const CALLS = { ...ACTS, limit: "light-partitions" } as const;
 /** A step that changes nothing. */
 export const WAITS = { ...ACTS, changes: false, limit: "none" } as const;
 /** A step that loads a replica. */

@@ -47,7 +47,7 @@ import { rejoin } from "./rejoin.js";
 import { addReplica, delReplica, migrate } from "./replicas.js";
 import { replicate, waitForSync } from "./replicate.js";
 import { changeRole, demote, promote } from "./role.js";
-import { ACTS, JOINS, LOADS, type StepRow, WAITS } from "./step-row.js";
+import { ACTS, CALLS, JOINS, LOADS, type StepRow, WAITS } from "./step-row.js";
 
 const same = (view: PartitionView) => view;
 const follows = (view: PartitionView, { endpoint }: { endpoint: string }) =>
@@ -132,7 +132,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
     run: loadTable,
   },
   demote: {
-    ...ACTS,
+    ...CALLS,
     failureEnds: "lane",
     words: (step) => `make ${step.endpoint} a follower`,
     expects: (step, lane) => [
@@ -144,7 +144,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
     run: demote,
   },
   promote: {
-    ...ACTS,
+    ...CALLS,
     words: (step) =>
       `make ${step.endpoint} the leader, replicating to ${step.followers.join(", ") || "none"}`,
     expects: (step, lane) => [
@@ -158,7 +158,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
     run: promote,
   },
   "change-role": {
-    ...ACTS,
+    ...CALLS,
     words: (step) => `make ${step.endpoint} the leader`,
     expects: (step, lane) => [
       isAsPlanned(lane, [step.endpoint]),
@@ -170,7 +170,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
     run: changeRole,
   },
   "set-flags": {
-    ...ACTS,
+    ...CALLS,
     failureEnds: "lane",
     words: (step) => `record ${step.endpoint} as the only leader; alive: ${step.alive.join(", ")}`,
     expects: (step, lane) => [
@@ -185,7 +185,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
     run: setFlags,
   },
   "mark-dead": {
-    ...ACTS,
+    ...CALLS,
     failureEnds: "lane",
     words: (step) => `mark ${step.endpoint} not alive`,
     expects: () => [statement("flagged alive, or marked already")],
@@ -193,7 +193,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
     run: markDead,
   },
   "mark-alive": {
-    ...ACTS,
+    ...CALLS,
     words: (step) => `mark ${step.endpoint} alive`,
     expects: (step, lane) => {
       const text =
