@@ -31,7 +31,10 @@ export interface KnownOffsets {
   remember(id: PartitionId, bounds: LowerBounds, why: string | undefined): Promise<void>;
   /** Keeps the bounds of a partition in memory for the rest of this run; see {@link KnownOffsets.settle}. */
   carry(id: PartitionId, bounds: LowerBounds): void;
-  /** Discards the lower bounds of a partition, because the operator's decision makes them void. What `proven` ends stays. */
+  /**
+   * Discards the lower bounds of a partition, because the operator's decision makes them void. What only `proven` may
+   * remove stays.
+   */
   forget(id: PartitionId): Promise<void>;
   /** The bounds of a partition now; undefined if there are none. */
   of(id: PartitionId): LowerBounds | undefined;

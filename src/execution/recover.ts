@@ -113,8 +113,8 @@ export async function recoverData(
   unchecked: Cluster,
   options: RecoverOptions,
 ): Promise<RecoverResult> {
-  const identify = options.rules?.identify ?? RULES.identify;
-  const cluster = identify(unchecked, options.identities);
+  const rules = { ...RULES, ...options.rules };
+  const cluster = rules.identify(unchecked, options.identities);
   const { onEvent, signal } = options;
   const { only = EVERYTHING } = options.planned ?? options;
   const began = cluster.clock.now();
@@ -154,7 +154,7 @@ export async function recoverData(
     await untilAborted(knownOffsets.settle(worked.all), signal);
     reportObserved(onEvent, "after", worked.state);
     const verified = await inTurns(
-      (options.rules?.verifyPartitions ?? RULES.verifyPartitions)({
+      rules.verifyPartitions({
         state: worked.state,
         views: knownOffsets.addTo(selected(worked.all, only)),
         only,

@@ -111,7 +111,7 @@ function planPreUpgrade(
     // The leftovers of an interrupted run are repaired also where the tablet no longer leads.
     ...(one.condition.kind === "half-done" ? one.condition.heal : []),
     ...(going.includes(one)
-      ? stepsToGiveUp(one, {
+      ? stepsToHandOver(one, {
           endpoint,
           to: newLeaders.get(one.key) ?? "",
           adds: additions.has(one.key),
@@ -208,7 +208,7 @@ function choiceOf(
   };
 }
 
-function stepsToGiveUp(
+function stepsToHandOver(
   { view }: PartitionSurvey,
   {
     endpoint,

@@ -173,7 +173,7 @@ async function followed(
     (one) => one.claim.isAlive && !one.claim.isLeader && one.tablet === "ok",
   );
   const waits = (followers ?? []).map(async ({ endpoint }) => {
-    const outcome = await waitForSync(context, id, endpoint);
+    const outcome = await waitForSync(context, { id, endpoint });
     return outcome.result === "done" ? [] : [`${endpoint} does not follow: ${detailOf(outcome)}`];
   });
   const lines = (await Promise.all(waits)).flat();

@@ -140,7 +140,7 @@ export async function recoverSnapshot(
 ): Promise<StepOutcome> {
   const ops = opsOfPartition(await context.ops.now(), id);
   if (ops.some(isOpActive)) return stale("an op of the partition is running");
-  const report = await reportNow(context, id, endpoint);
+  const report = await reportNow(context, { id, endpoint });
   if (report?.state !== "snapshot-paused") return ALREADY;
   await context.cluster.recoverSnapshot(endpoint, { ...id, storageMode: lane.storageMode });
   return DONE;

@@ -43,7 +43,7 @@ export async function waitForLoad(
   context: StepContext,
   { step: { id, endpoint } }: Task<"wait-load">,
 ): Promise<StepOutcome> {
-  const report = await loaded(context, id, endpoint);
+  const report = await loaded(context, { id, endpoint });
   return typeof report === "string"
     ? stale("the load that was running failed")
     : { result: "done", detail: `${report.recordCount} rows` };
@@ -113,8 +113,8 @@ export function loadLeader(context: StepContext, task: Task<"load-leader">): Pro
     if (found.report !== undefined) return ALREADY;
     const seen = lane.lastSeen.get(endpoint) ?? 0n;
     const short = `; ${seen} was seen before, and no other replica has it`;
-    const came = `${report.recordCount} rows, offset ${report.offset}`;
-    return { result: "done", detail: report.offset < seen ? `${came}${short}` : came };
+    const text = `${report.recordCount} rows, offset ${report.offset}`;
+    return { result: "done", detail: report.offset < seen ? `${text}${short}` : text };
   });
 }
 
@@ -128,7 +128,7 @@ export async function loadTable(
   task: Task<"load-table">,
 ): Promise<StepOutcome> {
   const { id, endpoint, role, least } = task.step;
-  await opsEnded(context, id, -1n);
+  await opsEnded(context, id);
   return context.withLoadSlot(endpoint, async () => {
     const { view, replica } = await replicaNow(context, task.step);
     if (serves(replica.report, role)) return ALREADY;
@@ -157,17 +157,17 @@ async function loadAsFollower(
   const wasListed = await unlist(context, view.id, leader, endpoint);
   const before = replicaAt(view, endpoint)?.report;
   const report = await loadFollowing(context, view, endpoint, least, before);
-  const came = `${report.recordCount} rows, offset ${report.offset}`;
+  const text = `${report.recordCount} rows, offset ${report.offset}`;
   const short = report.offset < least ? `; ${least} was known before` : "";
-  if (leader === undefined || !wasListed) return { result: "done", detail: `${came}${short}` };
+  if (leader === undefined || !wasListed) return { result: "done", detail: `${text}${short}` };
   const held = (await cluster.getTableFollower(leader.endpoint, view.id)).offset;
   if (report.offset > held) {
     return failed(
-      `${came}, but its leader ${leader.endpoint} holds only ${held}, so it does not replicate to it`,
+      `${text}, but its leader ${leader.endpoint} holds only ${held}, so it does not replicate to it`,
     );
   }
   await cluster.addReplica(leader.endpoint, view.id, endpoint);
-  return { result: "done", detail: `${came}${short}, ${leader.endpoint} replicates to it again` };
+  return { result: "done", detail: `${text}${short}, ${leader.endpoint} replicates to it again` };
 }
 
 async function loadToLead(
@@ -187,7 +187,7 @@ async function loadToLead(
   assertHolds(now, expects);
   const term = now.terms.at(-1)?.term ?? 0n;
   await context.cluster.changeRole(endpoint, { ...id, role: "leader", term, followers: [] });
-  return leads(context, id, endpoint, (offset) => {
+  return leads(context, { id, endpoint }, (offset) => {
     return `${report.recordCount} rows, leads term ${term} from offset ${offset}`;
   });
 }
@@ -212,7 +212,7 @@ export async function loadUnrecorded(
   endpoint: Endpoint,
   how: { readonly least: bigint; readonly listedWithinMs?: number },
 ): Promise<ReplicaReport> {
-  const before = await reportNow(context, of.id, endpoint);
+  const before = await reportNow(context, { id: of.id, endpoint });
   const report = await load(context, of, endpoint, { role: "follower", term: 0n, ...how }, before);
   if (report.role === "follower") return report;
   throw new StepEnd(failed(`tablet ${endpoint} runs it as ${report.role ?? "an unknown role"}`));
@@ -238,7 +238,7 @@ async function load(
   const { role, term, ...waited } = as;
   const mayBeUnlisted = storageMode !== "memory";
   const listed =
-    before ?? (mayBeUnlisted ? await listedOrLoadable(context, id, endpoint) : undefined);
+    before ?? (mayBeUnlisted ? await listedOrLoadable(context, { id, endpoint }) : undefined);
   if (listed === undefined) {
     try {
       const request = { ...id, segCount, storageMode, role, term, followers: [] };
@@ -248,7 +248,7 @@ async function load(
       throw isEmpty ? new StepEnd({ ...failedBy(thrown), isEmpty }) : thrown;
     }
   }
-  const report = await loaded(context, id, endpoint, { ...waited, mayBeUnlisted });
+  const report = await loaded(context, { id, endpoint }, { ...waited, mayBeUnlisted });
   if (typeof report !== "string") return report;
   const detail = `tablet ${endpoint} could not load it (check its log; is the data still on its disk?)`;
   throw new StepEnd({ result: "failed", detail, isFinal: report === "never-listed" });

@@ -18,15 +18,15 @@ const LOOK_AGE_MS = 5_000;
 const LEFT_AGE_MS = 60_000;
 
 /**
- * Waits until no op of the partition with an id above `after` is queued or running; see
- * {@link untilEnded}.
+ * Waits until no op of the partition is queued or running; see {@link untilEnded}.
  *
- * @returns The ops above `after`, all ended.
+ * @param after Only ops with a higher id count.
+ * @returns Those ops, all ended.
  */
 export function opsEnded(
   context: StepContext,
   id: PartitionId,
-  after: bigint,
+  after = -1n,
 ): Promise<readonly Op[]> {
   return untilEnded(context, (all) => opsOfPartition(all, id).filter((op) => op.id > after));
 }

@@ -106,7 +106,7 @@ export async function retried(
   const { cluster, limits, signal } = context;
   for (let before = 0; ; before += 1) {
     signal.throwIfAborted();
-    await opsEnded(context, id, -1n);
+    await opsEnded(context, id);
     const ended = await once(before).catch((thrown: unknown) => againBy(thrown, signal));
     if (!("again" in ended)) return ended;
     if (before >= limits.opRetries) {
@@ -131,7 +131,7 @@ export async function waitForOps(
   context: StepContext,
   { step: { id } }: Task<"wait-ops">,
 ): Promise<StepOutcome> {
-  const ops = await opsEnded(context, id, -1n);
+  const ops = await opsEnded(context, id);
   return { result: "done", detail: `waited for ${ops.length} ops` };
 }
 

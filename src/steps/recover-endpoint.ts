@@ -92,7 +92,7 @@ export async function offlineReplica(
   task: Task<"offline-replica">,
 ): Promise<StepOutcome> {
   const { id, endpoint } = task.step;
-  await opsEnded(context, id, -1n);
+  await opsEnded(context, id);
   const { view, replica } = await replicaNow(context, task.step);
   assertHolds(view, task.expects);
   if (!replica.claim.isAlive) return ALREADY;
@@ -148,7 +148,7 @@ async function allOps(
   ids: readonly PartitionId[],
   request: () => Promise<void>,
 ): Promise<number> {
-  await Promise.all(ids.map((id) => opsEnded(context, id, -1n)));
+  await Promise.all(ids.map((id) => opsEnded(context, id)));
   const after = newestOf(await context.ops.next());
   try {
     await request();

@@ -1,7 +1,7 @@
 import pLimit, { type LimitFunction } from "p-limit";
 import { problemsAt } from "../diagnosis/diagnose.js";
 import { OpsError } from "../errors.js";
-import type { Endpoint, PartitionId } from "../model/cluster-state.js";
+import type { Endpoint } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
 import { type PartitionView, replicaAt } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
@@ -12,7 +12,7 @@ import { opsEnded } from "./ops-ended.js";
 import { ALREADY, DONE, outcomeOf } from "./outcomes.js";
 import { waitForSync } from "./replicate.js";
 import { demoteRunningExLeaders, unlist } from "./role.js";
-import type { StepContext, Task } from "./step-context.js";
+import type { ReplicaId, StepContext, Task } from "./step-context.js";
 import { assertHolds, observePartition, replicaNow } from "./step-preconditions.js";
 
 /**
@@ -91,7 +91,7 @@ async function recoverTogether(
   const { endpointBatch } = context;
   if (endpointBatch === undefined) return undefined;
   const { id, endpoint } = task.step;
-  await opsEnded(context, id, -1n);
+  await opsEnded(context, id);
   const ended = await prepare(context, task, 0);
   if (ended !== undefined) return ended;
   return endpointBatch.recover({
@@ -133,11 +133,11 @@ async function prepare(
   assertHolds(view, expects);
   const mayCatchUp = !(step.isForced === true && isFirst) && !isWanted;
   if (mayCatchUp && problems.every((one) => one.code === "behind")) {
-    return waitForSync(context, id, endpoint);
+    return waitForSync(context, { id, endpoint });
   }
   await demoteRunningExLeaders(context, view, endpoint);
   if (replica.claim.isAlive) await context.cluster.updateTableAlive({ ...id, endpoint }, false);
-  await unlistExLeader(context, id, endpoint);
+  await unlistExLeader(context, { id, endpoint });
   return undefined;
 }
 
@@ -160,11 +160,7 @@ function assertObserved(endpoint: Endpoint, problems: readonly Problem[]): void 
  * Removes a replica that is flagged leader from the leader's replication list. RecoverTable does this
  * for followers only, and with a listed replica its op would always fail at kAddReplica.
  */
-async function unlistExLeader(
-  context: StepContext,
-  id: PartitionId,
-  endpoint: Endpoint,
-): Promise<void> {
+async function unlistExLeader(context: StepContext, { id, endpoint }: ReplicaId): Promise<void> {
   const view = await observePartition(context, id);
   const replica = view && replicaAt(view, endpoint);
   const leader = view && servingLeader(view);
@@ -207,7 +203,7 @@ async function effectOf(
     return { result: "done", detail: ops.map((op) => `${op.type} ${op.id}`).join(", ") };
   }
   if (problems.every((one) => one.code === "behind")) {
-    const outcome = await waitForSync(context, id, endpoint);
+    const outcome = await waitForSync(context, { id, endpoint });
     return outcome.result === "failed" ? { again: outcome.detail } : outcome;
   }
   const bad = ops.find((op) => op.status !== "done");

@@ -11,7 +11,7 @@ import { describeOps, type FollowedOps, followOp, retried, type Try } from "./op
 import { ALREADY, DONE, failed, StepEnd, stale } from "./outcomes.js";
 import { waitForSync } from "./replicate.js";
 import { demoteRunningExLeaders, unlist } from "./role.js";
-import type { StepContext, Task } from "./step-context.js";
+import type { ReplicaId, StepContext, Task } from "./step-context.js";
 import {
   assertHolds,
   claimNow,
@@ -31,7 +31,7 @@ export function addReplica(context: StepContext, task: Task<"add-replica">): Pro
   return retried(context, id, async (before) => {
     const view = await partitionNow(context, id);
     if (replicaAt(view, endpoint) !== undefined) {
-      const why = await whyNotFollowing(context, id, endpoint);
+      const why = await whyNotFollowing(context, task.step);
       if (why === undefined) return before === 0 ? ALREADY : DONE;
       if (!isOurs) return stale(`a replica is there already: ${why}`);
       await deleteHalfMadeReplica(context, view, endpoint);
@@ -40,7 +40,7 @@ export function addReplica(context: StepContext, task: Task<"add-replica">): Pro
     isOurs = true;
     const followed = await followOp(context, id, () => context.cluster.addReplicaNS(id, endpoint));
     await resumeSnapshots(context, id, followed);
-    return resultOf(followed, await whyNotFollowing(context, id, endpoint));
+    return resultOf(followed, await whyNotFollowing(context, task.step));
   });
 }
 
@@ -53,13 +53,13 @@ export function delReplica(context: StepContext, task: Task<"del-replica">): Pro
   return retried(context, id, async (before) => {
     const view = await partitionNow(context, id);
     if (replicaAt(view, endpoint) === undefined) {
-      const rest = await tracesOf(context, id, endpoint);
+      const rest = await tracesOf(context, task.step);
       if (rest !== undefined) return failed(rest);
       return before === 0 ? ALREADY : DONE;
     }
     assertHolds(view, task.expects);
     const followed = await followOp(context, id, () => context.cluster.delReplicaNS(id, endpoint));
-    const ended = resultOf(followed, await tracesOf(context, id, endpoint));
+    const ended = resultOf(followed, await tracesOf(context, task.step));
     // Once it is gone from the record, the nameserver refuses another request.
     const isGone = replicaIn(await claimNow(context, id), endpoint) === undefined;
     return "again" in ended && isGone ? failed(ended.again) : ended;
@@ -80,7 +80,7 @@ export function migrate(context: StepContext, task: Task<"migrate">): Promise<St
     if (replicaAt(view, to) !== undefined) {
       if (!isOurs) return stale(`${to} has a replica of it now`);
       await deleteHalfMadeReplica(context, view, to);
-      await restoreReplication(context, id, from);
+      await restoreReplication(context, { id, endpoint: from });
     }
     await prepareTablet(context, view, to, isOurs);
     isOurs = true;
@@ -119,13 +119,13 @@ function resultOf(followed: FollowedOps, complaint: string | undefined): Try {
  */
 async function whyNotFollowing(
   context: StepContext,
-  id: PartitionId,
-  endpoint: Endpoint,
+  follower: ReplicaId,
 ): Promise<string | undefined> {
+  const { id, endpoint } = follower;
   const now = await observePartition(context, id);
   if (now === undefined || replicaAt(now, endpoint) === undefined)
     return `the record has no replica at ${endpoint}`;
-  const outcome = await waitForSync(context, id, endpoint);
+  const outcome = await waitForSync(context, follower);
   if (outcome.result !== "done") return detailOf(outcome);
   const view = await observePartition(context, id);
   return view === undefined || servingLeader(view) === undefined
@@ -139,20 +139,19 @@ async function whyNotMoved(
   from: Endpoint,
   to: Endpoint,
 ): Promise<string | undefined> {
-  const why = await whyNotFollowing(context, id, to);
+  const why = await whyNotFollowing(context, { id, endpoint: to });
   if (why !== undefined) return `${to}: ${why}`;
-  return tracesOf(context, id, from);
+  return tracesOf(context, { id, endpoint: from });
 }
 
 /** Finds a trace of a replica that should be gone; undefined if there is none. */
 async function tracesOf(
   context: StepContext,
-  id: PartitionId,
-  endpoint: Endpoint,
+  { id, endpoint }: ReplicaId,
 ): Promise<string | undefined> {
   const claim = await claimNow(context, id);
   if (replicaIn(claim, endpoint) !== undefined) return `the record still has ${endpoint}`;
-  const stray = await strayAt(context, id, endpoint);
+  const stray = await strayAt(context, { id, endpoint });
   if (stray !== undefined) return stray;
   const leader = claim?.replicas.find((one) => one.isLeader && one.isAlive)?.endpoint;
   if (leader === undefined) return undefined;
@@ -168,10 +167,9 @@ async function tracesOf(
  */
 async function strayAt(
   context: StepContext,
-  id: PartitionId,
-  endpoint: Endpoint,
+  { id, endpoint }: ReplicaId,
 ): Promise<string | undefined> {
-  const report = await patiently(context, reportNow(context, id, endpoint));
+  const report = await patiently(context, reportNow(context, { id, endpoint }));
   return report === undefined ? undefined : strayText(id, endpoint, report.role);
 }
 
@@ -187,7 +185,7 @@ async function prepareTablet(
   endpoint: Endpoint,
   isOurs: boolean,
 ): Promise<void> {
-  const obstacle = await strayAt(context, view.id, endpoint);
+  const obstacle = await strayAt(context, { id: view.id, endpoint });
   if (obstacle !== undefined) throw new StepEnd(isOurs ? failed(obstacle) : stale(obstacle));
   const old = isOurs ? undefined : await oldCopyAt(context, view, endpoint);
   if (old !== undefined) throw new StepEnd(stale(old));
@@ -267,8 +265,7 @@ async function deleteHalfMadeReplica(
  */
 async function restoreReplication(
   context: StepContext,
-  id: PartitionId,
-  endpoint: Endpoint,
+  { id, endpoint }: ReplicaId,
 ): Promise<void> {
   const view = await observePartition(context, id);
   const leader = view && servingLeader(view);

@@ -1,10 +1,10 @@
 import { problemsAt } from "../diagnosis/diagnose.js";
-import type { Endpoint, FollowerList, PartitionId, ReplicaReport } from "../model/cluster-state.js";
+import type { FollowerList, ReplicaReport } from "../model/cluster-state.js";
 import { durationText } from "../model/duration.js";
 import type { StepOutcome } from "../model/outcome.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { failed, StepEnd, stale } from "./outcomes.js";
-import type { StepContext, Task } from "./step-context.js";
+import type { ReplicaId, StepContext, Task } from "./step-context.js";
 import { asLeader, checkBeforeAction, observePartition, reportNow } from "./step-preconditions.js";
 
 /**
@@ -50,7 +50,7 @@ async function isListWrong(
   own: ReplicaReport,
 ): Promise<boolean> {
   if (listed === undefined || own.offset >= listed) return false;
-  const newer = await reportNow(context, id, endpoint);
+  const newer = await reportNow(context, { id, endpoint });
   return (newer?.offset ?? -1n) < listed;
 }
 
@@ -95,7 +95,7 @@ async function caughtUp(
     const reached = list.followers.get(endpoint);
     if (reached !== undefined && reached >= target) {
       // A follower that held everything before only waited for the leader's list to show it.
-      const held = own >= target ? own : (await reportNow(context, id, endpoint))?.offset;
+      const held = own >= target ? own : (await reportNow(context, { id, endpoint }))?.offset;
       if (held !== undefined && held >= target) {
         return { result: "done", detail: `in sync at offset ${reached}` };
       }
@@ -117,8 +117,7 @@ async function caughtUp(
  */
 export async function waitForSync(
   context: StepContext,
-  id: PartitionId,
-  endpoint: Endpoint,
+  { id, endpoint }: ReplicaId,
 ): Promise<StepOutcome> {
   const { clock } = context.cluster;
   const began = clock.now();

@@ -7,7 +7,7 @@ import { laneOf } from "../planning/build-lane.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { exLeaders } from "../policy/what-may-be-overwritten.js";
 import { ALREADY, DONE, failed, StepEnd } from "./outcomes.js";
-import type { StepContext, Task } from "./step-context.js";
+import type { ReplicaId, StepContext, Task } from "./step-context.js";
 import { checkBeforeAction, reportNow } from "./step-preconditions.js";
 
 /**
@@ -51,7 +51,7 @@ export async function makeLeader(
   // The first `replicate` reads its list, which verifies that it leads.
   return followers.length > 0 && offset !== undefined
     ? { result: "done", detail: words(offset) }
-    : leads(context, id, endpoint, words);
+    : leads(context, { id, endpoint }, words);
 }
 
 /**
@@ -60,8 +60,7 @@ export async function makeLeader(
  */
 export async function leads(
   context: StepContext,
-  id: PartitionId,
-  endpoint: Endpoint,
+  { id, endpoint }: ReplicaId,
   words: (offset: bigint) => string,
 ): Promise<StepOutcome> {
   try {
@@ -95,7 +94,7 @@ export async function demote(context: StepContext, task: Task<"demote">): Promis
   if (found.report?.role === "follower") return ALREADY;
   const { id, endpoint } = task.step;
   await context.cluster.changeRole(endpoint, { ...id, role: "follower", term: 0n, followers: [] });
-  const report = await reportNow(context, id, endpoint);
+  const report = await reportNow(context, { id, endpoint });
   return report?.role === "leader" ? failed("it still runs as leader") : DONE;
 }
 

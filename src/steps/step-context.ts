@@ -40,9 +40,7 @@ export interface Rollback {
 }
 
 /** A follower that is to be recovered through the nameserver and has passed its check. */
-export interface WaitingFollower {
-  readonly id: PartitionId;
-  readonly endpoint: Endpoint;
+export interface WaitingFollower extends ReplicaId {
   /** Checks again, now, that it may be recovered. @throws StepEnd if it may not; an error of the check. */
   checkAgain(): Promise<void>;
   /**
@@ -104,17 +102,16 @@ export interface StepContext extends SharedReads {
 /** The lane of a step; undefined for steps about a whole tablet or about ops. */
 type LaneOf<K extends StepKind> = Step<K> extends { readonly id: PartitionId } ? Lane : undefined;
 
+/** One replica: its partition, and its tablet. */
+export interface ReplicaId {
+  readonly id: PartitionId;
+  readonly endpoint: Endpoint;
+}
+
 /** A step to be run, with what it needs. */
 export interface Task<K extends StepKind = StepKind> {
   readonly step: Step<K>;
   readonly lane: LaneOf<K>;
   /** The expected state; see `src/steps/table.ts`. */
-  readonly expects: readonly Expectation[];
-}
-
-/** A step of any kind to be run. */
-export interface AnyTask {
-  readonly step: Step;
-  readonly lane: Lane | undefined;
   readonly expects: readonly Expectation[];
 }

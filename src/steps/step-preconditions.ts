@@ -8,7 +8,6 @@ import {
   type TableClaim,
 } from "../model/cluster-state.js";
 import { type PartitionView, type ReplicaView, replicaAt } from "../model/partition-view.js";
-import type { Lane } from "../model/plan.js";
 import { isLoading } from "../policy/what-it-holds.js";
 import { untilAborted, within } from "../util/within.js";
 import {
@@ -19,7 +18,7 @@ import {
   serves,
 } from "./expectations.js";
 import { StepEnd, stale } from "./outcomes.js";
-import type { AnyTask, StepContext } from "./step-context.js";
+import type { ReplicaId, StepContext } from "./step-context.js";
 
 /**
  * Reads the state that the expectations of a step need, and checks them.
@@ -29,23 +28,23 @@ import type { AnyTask, StepContext } from "./step-context.js";
  */
 export async function checkBeforeAction(
   context: StepContext,
-  { step, lane, expects }: AnyTask,
+  {
+    step: { id, endpoint },
+    expects,
+  }: { readonly step: ReplicaId; readonly expects: readonly Expectation[] },
   recordAgeMs = 0,
 ): Promise<Found> {
-  const { id, endpoint } = step;
-  if (id === undefined) throw new TypeError(`${step.kind} is not about a partition`);
   const record = context.recordOf(id);
   const read = recordAgeMs > 0 ? record.lately(recordAgeMs) : record.now();
   const needsReport = expects.some((one) => one.needs?.report === true);
   const [table, report] = await Promise.all([
     read,
-    needsReport && endpoint !== undefined ? reportNow(context, id, endpoint) : undefined,
+    needsReport ? reportNow(context, { id, endpoint }) : undefined,
   ]);
   const claim = claimOf(table, id);
   const which = expects.find((one) => one.needs?.other !== undefined)?.needs?.other;
-  const beside = endpoint ?? lane?.leader ?? "";
   const away = expects.flatMap((one) => one.needs?.away ?? []);
-  const other = which && (await otherLeader(context, { id }, claim, { endpoint: beside, which }));
+  const other = which && (await otherLeader(context, { id, endpoint }, claim, which));
   // Last: a read of a silent tablet is repeated for up to a second, and an absent one may return meanwhile.
   const returned = await tabletBack(context, away);
   const found = { claim, report, other, returned };
@@ -57,8 +56,8 @@ export async function checkBeforeAction(
 }
 
 /**
- * The first tablet that is available again: the nameserver calls one healthy that was offline, or one answers
- * that was silent.
+ * Returns the first tablet that is available again: it was offline and the nameserver counts it as healthy now, or it
+ * was silent and answers now.
  */
 async function tabletBack(
   context: StepContext,
@@ -84,7 +83,7 @@ export async function partitionNow(context: StepContext, id: PartitionId): Promi
 /** Observes a replica and its partition now. @throws StepEnd `stale` if there is no such replica. */
 export async function replicaNow(
   context: StepContext,
-  { id, endpoint }: { readonly id: PartitionId; readonly endpoint: Endpoint },
+  { id, endpoint }: ReplicaId,
 ): Promise<{ readonly view: PartitionView; readonly replica: ReplicaView }> {
   const view = await observePartition(context, id);
   const replica = view && replicaAt(view, endpoint);
@@ -145,8 +144,7 @@ export async function asLeader<T>(
 /** Reads a tablet's report of a replica; undefined if it has not loaded it. */
 export async function reportNow(
   context: StepContext,
-  id: PartitionId,
-  endpoint: Endpoint,
+  { id, endpoint }: ReplicaId,
 ): Promise<ReplicaReport | undefined> {
   return (await context.statusOf(endpoint).now()).get(replicaKey(id));
 }
@@ -158,18 +156,18 @@ export async function reportNow(
  * @param which `flagged`: only a replica that clients write to, flagged leader and alive; `any`: every
  *   replica that its tablet runs as leader.
  */
-export async function otherLeader(
+async function otherLeader(
   context: StepContext,
-  { id }: Pick<Lane, "id">,
+  { id, endpoint }: ReplicaId,
   claim: PartitionClaim | undefined,
-  { endpoint, which }: { readonly endpoint: Endpoint; readonly which: "flagged" | "any" },
+  which: "flagged" | "any",
 ): Promise<Endpoint | undefined> {
   const others = (claim?.replicas ?? [])
     .filter((one) => one.endpoint !== endpoint)
     .filter((one) => which === "any" || (one.isLeader && one.isAlive));
   const leads = await Promise.all(
     others.map(async (one) => {
-      const report = await patiently(context, reportNow(context, id, one.endpoint));
+      const report = await patiently(context, reportNow(context, { id, endpoint: one.endpoint }));
       // A replica that another client is loading as leader is about to lead.
       return report?.role === "leader" && (serves(report) || isLoading(report));
     }),

@@ -87,7 +87,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
     words: (step) => `wait until ${step.endpoint} has caught up`,
     expects: (_step, lane) => [statement(`${lane.leader} replicates to it, behind it`)],
     effect: (view, step, lane) => inSync(view, lane.leader, step.endpoint),
-    run: (context, { step }) => waitForSync(context, step.id, step.endpoint),
+    run: (context, { step }) => waitForSync(context, step),
   },
   "load-follower": {
     ...LOADS,

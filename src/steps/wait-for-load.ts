@@ -1,13 +1,8 @@
 import { OpsError } from "../errors.js";
-import {
-  type Endpoint,
-  type PartitionId,
-  type ReplicaReport,
-  replicaKey,
-} from "../model/cluster-state.js";
+import { type Endpoint, type ReplicaReport, replicaKey } from "../model/cluster-state.js";
 import { durationText } from "../model/duration.js";
 import { isLoading } from "../policy/what-it-holds.js";
-import type { StepContext } from "./step-context.js";
+import type { ReplicaId, StepContext } from "./step-context.js";
 
 /** Limit in milliseconds for a replica that is "normal" to show its offset. */
 const OFFSET_APPEARS_MS = 2_000;
@@ -32,8 +27,7 @@ const STATUS_AGE_MS = 1_000;
  */
 export async function loaded(
   context: StepContext,
-  id: PartitionId,
-  endpoint: Endpoint,
+  { id, endpoint }: ReplicaId,
   { least = 0n, mayBeUnlisted = false, listedWithinMs = LISTED_WITHIN_MS } = {},
 ): Promise<ReplicaReport | "vanished" | "never-listed"> {
   const { clock } = context.cluster;
@@ -48,7 +42,7 @@ export async function loaded(
     const reports = await unlessLate(status.next());
     const report = reports?.get(replicaKey(id));
     if (report !== undefined && !isLoading(report)) {
-      return settled(context, id, endpoint, { report, least });
+      return settled(context, { id, endpoint }, { report, least });
     }
     const isUnlisted = reports !== undefined && report === undefined;
     if (isUnlisted && (last !== undefined || !mayBeUnlisted)) return "vanished";
@@ -107,8 +101,7 @@ async function unlessLate<T>(call: Promise<T>): Promise<T | undefined> {
  */
 async function settled(
   context: StepContext,
-  id: PartitionId,
-  endpoint: Endpoint,
+  { id, endpoint }: ReplicaId,
   seen: { readonly report: ReplicaReport; readonly least: bigint },
 ): Promise<ReplicaReport | "vanished"> {
   const { clock } = context.cluster;
@@ -131,8 +124,7 @@ async function settled(
  */
 export async function listedOrLoadable(
   context: StepContext,
-  id: PartitionId,
-  endpoint: Endpoint,
+  { id, endpoint }: ReplicaId,
 ): Promise<ReplicaReport | undefined> {
   const { clock } = context.cluster;
   const { stallTimeoutMs, loadsPerTablet } = context.limits;
