@@ -101,23 +101,31 @@ export async function runOperation(
     }
     throw error;
   }
-  const ended = {
-    ...{ plan, results, notRestored, hasChanged: results.some(isChange) },
-    ...{ figures: undefined, calls: cluster.callCount() },
-  };
-  if (error !== undefined) return { ...ended, complaints: [], conclusions: [], error };
+  let verified = UNVERIFIED;
   try {
-    const after = plan.steps.length > 0 ? await observeIn("verifying") : state;
-    reportObserved(onEvent, "after", after);
-    const figures = await figuresBetween({ ...state, autoFailover: guard.before }, after);
-    const complaints = plan.steps.length > 0 ? operation.verify(after, results) : [];
-    const conclusions = operation.conclude?.(after, results) ?? [];
-    const calls = cluster.callCount();
-    return { ...ended, complaints, conclusions, figures, calls, error: undefined };
+    if (error === undefined) {
+      const hasSteps = plan.steps.length > 0;
+      const after = hasSteps ? await observeIn("verifying") : state;
+      reportObserved(onEvent, "after", after);
+      verified = {
+        figures: await figuresBetween({ ...state, autoFailover: guard.before }, after),
+        complaints: hasSteps ? operation.verify(after, results) : [],
+        conclusions: operation.conclude?.(after, results) ?? [],
+      };
+    }
   } catch (thrown) {
-    return { ...ended, complaints: [], conclusions: [], error: thrown };
+    error = thrown;
   }
+  const hasChanged = results.some(isChange);
+  return { plan, results, notRestored, hasChanged, ...verified, calls: cluster.callCount(), error };
 }
+
+/** The parts of the report that need the last observation, if an error ended the run before it. */
+const UNVERIFIED: Pick<OperationReport, "figures" | "complaints" | "conclusions"> = {
+  figures: undefined,
+  complaints: [],
+  conclusions: [],
+};
 
 async function figuresBetween(
   before: ClusterState,

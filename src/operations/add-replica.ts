@@ -1,7 +1,7 @@
 import { problemsAt } from "../diagnosis/diagnose.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { type PartitionView, partitionName, replicaAt } from "../model/partition-view.js";
-import type { Step } from "../model/step.js";
+import { pidText, type Step } from "../model/step.js";
 import { type PrintCommand, partitionFlags } from "../model/tool-command.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import type { Operation, OperationPlan } from "./operation.js";
@@ -11,7 +11,6 @@ import {
   findPartitions,
   type Obstacle,
   type PartitionsOptions,
-  pidText,
   strayObstacle,
   type Target,
 } from "./targets.js";

@@ -46,11 +46,12 @@ export function recoverEndpointOperation(options: RecoverOptions): Operation {
     needsOff: true,
     concurrency: options.concurrency ?? (isDirect(options) ? DIRECT_AT_ONCE : AT_ONCE),
     plan(state) {
-      const views = viewsAt(state, endpoint);
-      const todo = views.filter((view) => isToRecover(view, endpoint));
-      const concerned = [...todo, ...views.filter((view) => isUnmarkedNotLoaded(view, endpoint))];
-      for (const view of concerned) wanted.add(partitionName(view.id));
-      return planOf(state, { views, todo, options });
+      for (const view of viewsAt(state, endpoint)) {
+        if (isToRecover(view, endpoint) || isUnmarkedNotLoaded(view, endpoint)) {
+          wanted.add(partitionName(view.id));
+        }
+      }
+      return planOf(state, options);
     },
     verify: (after) =>
       viewsAt(after, endpoint)
@@ -91,16 +92,10 @@ interface Danger {
   readonly isLoss: boolean;
 }
 
-function planOf(
-  state: ClusterState,
-  of: {
-    readonly views: readonly PartitionView[];
-    readonly todo: readonly PartitionView[];
-    readonly options: RecoverOptions;
-  },
-): OperationPlan {
-  const { views, todo, options } = of;
+function planOf(state: ClusterState, options: RecoverOptions): OperationPlan {
   const { endpoint, needRestore, concurrency, acceptDataLoss, print } = options;
+  const views = viewsAt(state, endpoint);
+  const todo = views.filter((view) => isToRecover(view, endpoint));
   const accepts = new Set(acceptDataLoss.map(partitionName));
   assertUsable(state, endpoint, "tablet");
   assertNamed(acceptDataLoss, views);

@@ -3,19 +3,12 @@ import { refused } from "../errors.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { tableName } from "../model/partition-name.js";
 import { type PartitionView, partitionName, replicaAt } from "../model/partition-view.js";
-import type { Step } from "../model/step.js";
+import { pidText, type Step } from "../model/step.js";
 import { partitionFlags } from "../model/tool-command.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { type ReplicaOptions, replicaFlags } from "./add-replica.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import {
-  assertNone,
-  findPartitions,
-  type Obstacle,
-  pidText,
-  switchedOffNote,
-  tabletAt,
-} from "./targets.js";
+import { assertNone, findPartitions, type Obstacle, switchedOffNote, tabletAt } from "./targets.js";
 
 /** Limit of partitions that are processed concurrently. */
 const CONCURRENCY = 8;

@@ -18,7 +18,7 @@ import {
   tabletHealth,
   viewPartitions,
 } from "../model/partition-view.js";
-import { type PidList, pidText as textOfPids } from "../model/step.js";
+import { type PidList, pidText } from "../model/step.js";
 import type { PrintCommand } from "../model/tool-command.js";
 import { whyNotRemove } from "../policy/absent-replicas.js";
 import { removeCopyText } from "../policy/free-tablets.js";
@@ -67,15 +67,6 @@ export function findPartitions(state: ClusterState, options: PartitionsOptions):
   }
   const partitions = table.partitions.filter((one) => pids === "all" || pids.includes(one.pid));
   return { table, views: viewPartitions({ ...state, tables: [{ ...table, partitions }] }) };
-}
-
-/**
- * Pids in the form of `--pid`, such as `0,2,5-7`, or `*`.
- *
- * @param pids In ascending order.
- */
-export function pidText(pids: PidList): string {
-  return pids === "all" ? "*" : textOfPids(pids);
 }
 
 /** The partitions that have a replica at an endpoint, in the order of the view. */
