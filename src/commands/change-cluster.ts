@@ -8,7 +8,6 @@ import type { ToolCommand } from "../model/tool-command.js";
 import { planText } from "../planning/plan-text.js";
 import { type Plan, sizeOf } from "../planning/recovery-plan.js";
 import { planDocument, type SavedPlan, savedPlan } from "../planning/saved-plan.js";
-import type { ResultRows } from "../report/document.js";
 import type { Attempt } from "../run/with-run.js";
 import { jsonPieces, safe } from "../util/text.js";
 import { inTurns } from "../util/yielding.js";
@@ -43,17 +42,14 @@ export interface PlannedChange<End> {
   ): Promise<{ readonly plan: Plan; readonly json?: object }>;
   /** One attempt under the lock; after the lock was lost, a later one continues. */
   attempt(attempt: Attempt, run: ChangingRun): Promise<End>;
-  /** Runs after the lock was released, before the result is printed; optional. */
-  readonly after?: (end: End, run: ChangingRun) => Promise<void>;
-  /** The result for report, metrics and hook; undefined if there is none. */
-  rows(end: End): ResultRows | undefined;
   /**
-   * Prints the result on stdout and stderr.
+   * Runs after the lock was released: sets the result for report, metrics and hook, ends the progress display, and
+   * prints the result.
    *
    * @returns The exit code.
    * @throws The error that ended the run before any change, and signals and time limits.
    */
-  printResult(end: End): number | Promise<number>;
+  finish(end: End, run: ChangingRun): number | Promise<number>;
 }
 
 /** The signal that ends an observation, and the receiver of its progress. */
@@ -78,11 +74,7 @@ export function changeCluster<End>(
   return changingRun(flags, io, change.typed, async (run) => {
     await change.before?.(run.opened.cluster, run);
     const end = await underLock(run, flags, io, (attempt) => change.attempt(attempt, run));
-    await change.after?.(end, run);
-    const rows = change.rows(end);
-    if (rows !== undefined) run.ended(() => rows);
-    run.stopProgress();
-    return change.printResult(end);
+    return change.finish(end, run);
   });
 }
 

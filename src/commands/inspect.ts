@@ -7,7 +7,6 @@ import { jsonPieces } from "../util/text.js";
 import { inTurns } from "../util/yielding.js";
 import type { CommandIo } from "./command.js";
 import { inspectOnce, type MeasuredInspection } from "./inspect-facts.js";
-import { settleFirst } from "./protect.js";
 import { type RunOutputs, withOutputs } from "./run-outputs.js";
 import { waitForTablets } from "./wait-tablets.js";
 import { observeOrWatch, type WatchScreen } from "./watch.js";
@@ -34,11 +33,8 @@ function inspect(flags: InspectFlags, io: CommandIo, outputs: RunOutputs): Promi
     flags,
     io,
     watchMs,
-    async begin(opened, onEvent) {
-      const { signal } = io;
-      await waitForTablets(opened.cluster, { flags, lost: flags.lost, onEvent, signal });
-      return await settleFirst(opened, flags, io, "inspect");
-    },
+    begin: ({ cluster }, onEvent) =>
+      waitForTablets(cluster, { flags, lost: flags.lost, onEvent, signal: io.signal }),
     async observe(opened, onEvent) {
       const { signal } = io;
       const maxLag = BigInt(flags.maxLag);
@@ -47,7 +43,11 @@ function inspect(flags: InspectFlags, io: CommandIo, outputs: RunOutputs): Promi
       if (watchMs !== undefined) outputs.write(exitCodeFor(inspected));
       return inspected;
     },
-    show: (inspected, screen) => show(inspected, flags, io, screen),
+    async show(inspected, screen, end) {
+      const exitCode = end(exitCodeFor(inspected));
+      await show({ ...inspected, exitCode }, flags, io, screen);
+      return exitCode;
+    },
   });
 }
 
@@ -55,15 +55,12 @@ function exitCodeFor({ inspection }: MeasuredInspection): number {
   return inspection.isHealthy ? EXIT.ok : EXIT.unhealthy;
 }
 
-/** Prints one inspection, and returns its exit code. */
 async function show(
-  inspected: MeasuredInspection,
+  { inspection, effort, exitCode }: MeasuredInspection & { readonly exitCode: number },
   flags: InspectFlags,
   io: CommandIo,
   watch: WatchScreen | undefined,
-): Promise<number> {
-  const { inspection, effort } = inspected;
-  const exitCode = exitCodeFor(inspected);
+): Promise<void> {
   if (flags.output === "json") {
     const indent = flags.watchMs === undefined ? 2 : 0;
     await print(io, ended(jsonPieces(inspectionJson(inspection, effort, exitCode), indent)));
@@ -74,5 +71,4 @@ async function show(
     if (watch === undefined) io.stdout.write(`${lines.join("\n")}\n`);
     else watch.show(lines, inspection.facts.nowMs);
   }
-  return exitCode;
 }

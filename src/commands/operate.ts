@@ -40,8 +40,6 @@ export async function operate(
 ): Promise<number> {
   const { typed } = operation;
   const given = readGiven(flags, operation);
-  const goOn = ({ results }: OperationReport) =>
-    commandPrinter(flags)(operation.goOn?.(results) ?? typed);
   let isAgreed = false;
   let areNotesKnown = false;
   return changeCluster<OperationReport>(flags, io, given, {
@@ -79,9 +77,12 @@ export async function operate(
           return wasAsked;
         },
       }),
-    rows: (report) => operationRows(report, { goOn: goOn(report), restore: restoreCommand(flags) }),
-    printResult: (report) =>
-      printEnd(report, { flags, io, command: typed.cmd, goOn: goOn(report), areNotesKnown }),
+    finish(report, run) {
+      const goOn = commandPrinter(flags)(operation.goOn?.(report.results) ?? typed);
+      run.ended(() => operationRows(report, { goOn, restore: restoreCommand(flags) }));
+      run.stopProgress();
+      return printEnd(report, { flags, io, command: typed.cmd, goOn, areNotesKnown });
+    },
   });
 }
 

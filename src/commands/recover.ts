@@ -83,7 +83,6 @@ async function recover(flags: RecoveryFlags, io: CommandIo, recovery: Recovery):
   const print = commandPrinter(flags);
   const identities = newIdentities();
   let earlier: Progress | undefined;
-  let deep: DeepEnd | undefined;
   const exitCode = await changeCluster<RecoverResult>(flags, io, given, {
     typed,
     before: (cluster, on) => waitForTablets(cluster, { flags, lost: flags.lost, ...on }),
@@ -108,17 +107,17 @@ async function recover(flags: RecoveryFlags, io: CommandIo, recovery: Recovery):
       if ("error" in ended) earlier = ended.progress;
       return ended;
     },
-    async after(end, run) {
-      if (flags.isDeep && "report" in end) {
-        deep = await deepAfterRecovery(end.report, run, flags, io);
+    async finish(end, run) {
+      if ("error" in end) {
+        run.stopProgress();
+        return endEarly(end, flags, io, typed);
       }
+      const { report } = end;
+      const deep = flags.isDeep ? await deepAfterRecovery(report, run, flags, io) : undefined;
+      run.ended(() => withRows(recoveryRows(report, restoreCommand(flags)), deep?.rows));
+      run.stopProgress();
+      return finish({ report, deep }, flags, io, typed);
     },
-    rows: (end) =>
-      "report" in end
-        ? withRows(recoveryRows(end.report, restoreCommand(flags)), deep?.rows)
-        : undefined,
-    printResult: (end) =>
-      "error" in end ? endEarly(end, flags, io, typed) : finish({ ...end, deep }, flags, io, typed),
   });
   if (!flags.replaces || isPlanOnly(flags)) return exitCode;
   // A partition that is not healthy, such as one whose only replica was lost, does not keep the others from theirs.

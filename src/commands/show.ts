@@ -7,7 +7,6 @@ import type { OnEvent } from "../model/outcome.js";
 import { type Shown, shownText } from "../show/shown.js";
 import { jsonPieces } from "../util/text.js";
 import type { Command, CommandIo } from "./command.js";
-import { settleFirst } from "./protect.js";
 import { observeOrWatch, type WatchScreen } from "./watch.js";
 import { ended, print, tableScreen } from "./write.js";
 
@@ -37,26 +36,20 @@ export function showCommand<F extends ShowFlags>(
   query: (cluster: Cluster, on: ShowQuery<F>) => Promise<Answer>,
 ): Command<F> {
   return {
-    run(flags, io) {
-      let end = (exitCode: number) => exitCode;
-      return observeOrWatch({
+    run: (flags, io) =>
+      observeOrWatch({
         command,
         flags,
         io,
         watchMs: flags.watchMs,
         connecting: { endsCallsOnSignal: true },
-        async begin(opened) {
-          end = await settleFirst(opened, flags, io, command);
-          return (exitCode) => exitCode;
-        },
         observe: (opened, onEvent) => query(opened.cluster, { flags, io, opened, onEvent }),
-        async show(answer, screen) {
+        async show(answer, screen, end) {
           const exitCode = end(answer.exitCode ?? EXIT.ok);
           await printAnswer({ command, answer, exitCode }, flags, io, screen);
           return exitCode;
         },
-      });
-    },
+      }),
   };
 }
 

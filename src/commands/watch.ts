@@ -11,6 +11,7 @@ import { safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { type ConnectOptions, withCluster } from "./connect.js";
 import { withClusterAndProgress } from "./progress.js";
+import { settleFirst } from "./protect.js";
 
 // Control sequences: move to the top left corner; clear the rest of the line, the rest of the screen, the whole screen.
 const HOME = "\x1b[H";
@@ -35,15 +36,25 @@ export interface Watch<Observed> {
   readonly connecting?: ConnectOptions;
   /** Observes once. @param onEvent Receives the progress. */
   observe(opened: OpenedCluster, onEvent: OnEvent): Promise<Observed>;
-  /** Prints an observation. @param screen Undefined to observe once. @returns Its exit code. */
-  show(observed: Observed, screen: WatchScreen | undefined): Promise<number>;
-  /** Prepares the first observation. @returns A function that maps its exit code to that of the command. */
-  begin(opened: OpenedCluster, onEvent: OnEvent): Promise<(exitCode: number) => number>;
+  /**
+   * Prints an observation.
+   *
+   * @param screen Undefined to observe once.
+   * @param end Maps the exit code of the observation to that of the command; see `settleFirst`.
+   * @returns The exit code of the command.
+   */
+  show(
+    observed: Observed,
+    screen: WatchScreen | undefined,
+    end: (exitCode: number) => number,
+  ): Promise<number>;
+  /** Runs before everything else; optional. */
+  readonly begin?: (opened: OpenedCluster, onEvent: OnEvent) => Promise<void>;
 }
 
 /**
- * Observes once, or repeatedly until a signal, `q` on the terminal, or a closed stdout. If a later observation fails,
- * the error is printed and the watch continues with new connections.
+ * Restores auto_failover after a run that died, then observes once, or repeatedly until a signal, `q` on the terminal,
+ * or a closed stdout. If a later observation fails, the error is printed and the watch continues with new connections.
  *
  * @returns The exit code of the first observation.
  * @throws OpsError if the first observation fails; the signal's reason.
@@ -78,10 +89,11 @@ async function firstObservation<Observed, T>(
     io,
     command,
     async (opened, { onEvent, stop }) => {
-      const end = await begin(opened, onEvent);
+      await begin?.(opened, onEvent);
+      const end = await settleFirst(opened, flags, io, command);
       const observed = await observe(opened, onEvent);
       stop();
-      return await next(opened, end(await show(observed, screen)));
+      return await next(opened, await show(observed, screen, end));
     },
     connecting,
   );
@@ -98,7 +110,8 @@ async function again<Observed>(
   for (;;) {
     if (await paused(io, screen.everyMs, quit)) return true;
     try {
-      await watch.show(await watch.observe(opened, () => {}), screen);
+      const observed = await watch.observe(opened, () => {});
+      await watch.show(observed, screen, (exitCode) => exitCode);
     } catch (thrown) {
       io.signal.throwIfAborted();
       if (!(thrown instanceof OpsError)) throw thrown;
