@@ -220,7 +220,7 @@ describe("--apply", () => {
       const { code, stderr } = await ops(sandbox, ...words, `--apply=${join(folder, maker)}`);
       expect(code, `${words.join(" ")}: ${stderr}`).toBe(2);
       expect(stderr.trim().split("\n").at(-1)).toMatch(
-        new RegExp(`^openmldb-ops: the plan in .* is one of ${maker}, not of ${words[0]} `),
+        new RegExp(`^openmldb-ops: the plan in .* was made by ${maker}, not by ${words[0]} `),
       );
     }
     expect(leaderOf(sandbox)).toBe(before);

@@ -3,6 +3,8 @@ import { commonSpecs } from "../cli/common-specs.js";
 import type { ClusterNames, NameKind } from "../cli/complete.js";
 import { type CommandLine, type Environment, readFlags } from "../cli/flag-parse.js";
 import { type OpenedCluster, openCluster } from "../cluster/open.js";
+import { realClock } from "../cluster/real-clock.js";
+import { within } from "../util/within.js";
 import { openOptions } from "./connect.js";
 
 /** Limit in milliseconds for a completion, during which the user waits. */
@@ -17,16 +19,12 @@ const { output, logLevel, logFile, noColor, ...connectionSpecs } = commonSpecs;
  */
 export const namesOf: ClusterNames["namesOf"] = async (kind, line, environment) => {
   const over = new AbortController();
-  const timer = setTimeout(() => over.abort(), LIMIT_MS);
   try {
-    const late = new Promise<readonly string[]>((resolve) => {
-      over.signal.addEventListener("abort", () => resolve([]), { once: true });
-    });
-    return await Promise.race([readNames(kind, line, environment, over.signal), late]);
+    const reading = readNames(kind, line, environment, over.signal);
+    return await within(realClock, LIMIT_MS, "the cluster", reading);
   } catch {
     return [];
   } finally {
-    clearTimeout(timer);
     over.abort();
   }
 };

@@ -92,7 +92,7 @@ function readGiven(flags: OperateFlags, { typed }: Operation): SavedPlan | undef
   const words = commandWords(typed);
   if (saved === undefined || saved.words.join("\0") === words.join("\0")) return saved;
   throw usageError(
-    `the plan is one of: ${safe(saved.words.join(" "))}`,
+    `the plan was made by another command line: ${safe(saved.words.join(" "))}`,
     "give the same command and arguments with --apply",
   );
 }

@@ -53,7 +53,7 @@ export function readGivenPlan(
   const saved = parsePlan(readUserFile(apply, { where, maxBytes: PLAN_BYTES_MAX }), where);
   if (saved.command !== command) {
     throw usageError(
-      `the plan in ${safe(apply)} is one of ${safe(saved.command)}, not of ${command}`,
+      `the plan in ${safe(apply)} was made by ${safe(saved.command)}, not by ${command}`,
       "give --apply to the command that made the plan, with the same arguments",
     );
   }

@@ -212,7 +212,9 @@ async function saveDecisions(
   const open = openDecisions(report.partitions);
   try {
     if (open.length > 0) await writeDecisions(path, zkRootPath, open);
-    io.log.info(`${open.length} decisions are open${open.length > 0 ? `: ${safe(path)}` : ""}`);
+    io.log.info(
+      open.length > 0 ? `the open decisions are in ${safe(path)}` : "no decision is open",
+    );
   } catch (error) {
     io.log.error(messageOf(error));
   }
