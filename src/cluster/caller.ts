@@ -6,8 +6,8 @@ import type {
 } from "@bufbuild/protobuf";
 import { isFieldSet } from "@bufbuild/protobuf";
 import { OpsError } from "../errors.js";
-import type { Endpoint } from "../model/cluster-state.js";
-import type { Connection } from "./cluster.js";
+import { type Endpoint, replicaKey } from "../model/cluster-state.js";
+import type { Admission, Connection } from "./cluster.js";
 import { reworded } from "./failure.js";
 import { codes, rejection } from "./response-codes.js";
 import type { CallOptions, Transport } from "./transport.js";
@@ -34,6 +34,17 @@ export interface Caller {
   addressOf(endpoint: Endpoint): Promise<string>;
   /** The current connection to an endpoint; undefined if there is none. */
   connection(endpoint: Endpoint): Connection | undefined;
+  /** Restricts the changes that are sent to a tablet; see `Cluster.admit`. */
+  admit(endpoint: Endpoint, admission: Admission): void;
+  /**
+   * Must be called right before a change is sent to a tablet.
+   *
+   * @param loads The `replicaKey` of the replica that the change loads; undefined if it loads none.
+   * @throws OpsError `unidentified` if the change is not admitted.
+   */
+  checkChange(endpoint: Endpoint, loads?: string): void;
+  /** The check for a request to the nameserver that makes it send something to a tablet: the connection only. */
+  checkConnection(endpoint: Endpoint): void;
   /** Calls made so far, failed ones included. */
   callCount(): number;
 }
@@ -92,7 +103,41 @@ export function createCaller(options: {
     return address === undefined ? undefined : options.transport.connection(address);
   }
 
-  return { call, addressOf, connection, callCount: () => count };
+  return { call, addressOf, connection, ...admissions(connection), callCount: () => count };
+}
+
+/** Decides which changes may be sent to which tablets. A tablet without an admission gets every change. */
+function admissions(
+  connection: Caller["connection"],
+): Pick<Caller, "admit" | "checkChange" | "checkConnection"> {
+  const admitted = new Map<Endpoint, Admission>();
+  const checkConnection = (endpoint: Endpoint): void => {
+    const admission = admitted.get(endpoint);
+    if (admission !== undefined && admission.connection !== connection(endpoint)) {
+      throw unidentified(endpoint, "has a new connection since it was identified");
+    }
+  };
+  return {
+    admit: (endpoint, admission) => void admitted.set(endpoint, admission),
+    checkConnection,
+    checkChange(endpoint, loads) {
+      checkConnection(endpoint);
+      const changes = admitted.get(endpoint)?.changes ?? "all";
+      const isLoad = typeof changes === "object" && replicaKey(changes) === loads;
+      if (changes === "all" || isLoad) return;
+      throw unidentified(endpoint, "is not identified yet");
+    },
+  };
+}
+
+/** Retryable, because the next observation may identify the tablet. */
+function unidentified(endpoint: Endpoint, why: string): OpsError {
+  return new OpsError({
+    code: "unidentified",
+    message: `${endpoint} ${why}; nothing was sent`,
+    retryable: true,
+    endpoint,
+  });
 }
 
 function checkCode(

@@ -2,7 +2,6 @@ import { NameServer } from "../gen/openmldb/nameserver_pb.js";
 import { registrationOf } from "../model/absence.js";
 import type { Clock } from "../model/clock.js";
 import type { Endpoint } from "../model/cluster-state.js";
-import { type Admissions, createAdmissions } from "./admissions.js";
 import { type Caller, createCaller } from "./caller.js";
 import type { Cluster } from "./cluster.js";
 import { interruption } from "./failure.js";
@@ -65,19 +64,17 @@ export async function createCluster(parts: ClusterParts): Promise<Cluster> {
     resolve: (endpoint) => resolveEndpoint(zk, rootPath, endpoint),
     callOptions: { timeoutMs: rpcTimeoutMs, signal },
   });
-  return clusterOf({ ...parts, rootPath }, caller, createAdmissions(caller), undefined);
+  return clusterOf({ ...parts, rootPath }, caller, undefined);
 }
 
 function clusterOf(
   parts: ClusterParts,
   caller: Caller,
-  admissions: Admissions,
   permit: (() => Promise<void>) | undefined,
 ): Cluster {
   const { zk, transport, clock, rootPath, signal } = parts;
   const nameserver = createNameserverClient({
     caller,
-    admissions,
     async readLeader() {
       const found = await readNameservers(zk, rootPath);
       parts.onLeader?.(found.leader);
@@ -119,11 +116,11 @@ function clusterOf(
       return code === codes.notLeader ? "stands-by" : "leads";
     },
     ...nameserver,
-    ...createTabletClient({ caller, admissions, clock, signal }),
-    connection: (endpoint) => caller.connection(endpoint),
-    admit: (endpoint, admission) => admissions.admit(endpoint, admission),
-    repeatingWhile: (permit) => clusterOf(parts, caller, admissions, permit),
-    callCount: () => caller.callCount(),
+    ...createTabletClient({ caller, clock, signal }),
+    connection: caller.connection,
+    admit: caller.admit,
+    repeatingWhile: (permit) => clusterOf(parts, caller, permit),
+    callCount: caller.callCount,
     async close() {
       transport.close();
       await zk.close();

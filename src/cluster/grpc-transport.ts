@@ -167,21 +167,11 @@ interface RawCall {
   readonly body: Buffer;
   readonly metadata: Metadata;
   readonly signal: AbortSignal | undefined;
-  readonly inFlight: CallsInFlight;
+  readonly inFlight: ReturnType<typeof callsInFlight>;
 }
 
-/** The calls in flight. */
-interface CallsInFlight {
-  /**
-   * @param end Called when the signal is aborted, or by `endAll`.
-   * @returns A function that must be called once the call has ended.
-   */
-  add(signal: AbortSignal | undefined, end: () => void): () => void;
-  endAll(): void;
-}
-
-/** Uses one abort listener for each signal, because any number of calls share the signal of a run. */
-function callsInFlight(): CallsInFlight {
+/** The calls in flight. One abort listener for each signal, because any number of calls share the signal of a run. */
+function callsInFlight() {
   const all = new Set<() => void>();
   const endEach = (calls: ReadonlySet<() => void>) => {
     for (const end of [...calls]) end();
@@ -192,7 +182,11 @@ function callsInFlight(): CallsInFlight {
     return calls;
   }, new WeakMap());
   return {
-    add(signal, end) {
+    /**
+     * @param end Called when the signal is aborted, or by `endAll`.
+     * @returns A function that must be called once the call has ended.
+     */
+    add(signal: AbortSignal | undefined, end: () => void): () => void {
       const own = signal && callsOf(signal);
       all.add(end);
       own?.add(end);

@@ -10,7 +10,6 @@ import { OpsError } from "../errors.js";
 import type { Clock } from "../model/clock.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import { durationText } from "../model/duration.js";
-import type { Admissions } from "./admissions.js";
 import type { Caller } from "./caller.js";
 import { failureKindOf, pause, reworded } from "./failure.js";
 import { codes } from "./response-codes.js";
@@ -18,7 +17,6 @@ import { codes } from "./response-codes.js";
 /** Options of {@link createLeaderCall}. */
 export interface LeaderCallOptions {
   readonly caller: Caller;
-  readonly admissions: Admissions;
   /** Reads the leading nameserver from ZooKeeper. */
   readonly readLeader: () => Promise<Leader>;
   /** True if no session owns a nameserver's znode, so that it stays until it is deleted. */
@@ -77,7 +75,6 @@ export type LeaderCall = <I extends DescMessage, O extends DescMessage>(
 /** Creates a {@link LeaderCall}. */
 export function createLeaderCall({
   caller,
-  admissions,
   readLeader,
   isLeftover,
   onNote,
@@ -131,7 +128,7 @@ export function createLeaderCall({
     repeat: Repeat,
     reaches?: Endpoint,
   ): Promise<MessageShape<O>> {
-    const before = reaches === undefined ? undefined : () => admissions.checkAbout(reaches);
+    const before = reaches === undefined ? undefined : () => caller.checkConnection(reaches);
     const start = clock.now();
     let drops = 0;
     const elapsedMs = () => clock.now() - start;

@@ -10,7 +10,6 @@ import { TabletServer } from "../gen/openmldb/api_pb.js";
 import type { Clock } from "../model/clock.js";
 import { type Endpoint, replicaKey, type StorageMode } from "../model/cluster-state.js";
 import { memoized } from "../util/memoized.js";
-import type { Admissions } from "./admissions.js";
 import type { Caller } from "./caller.js";
 import type { Cluster } from "./cluster.js";
 import {
@@ -29,7 +28,6 @@ import { codes } from "./response-codes.js";
 /** What the calls to tablets are made of. */
 interface TabletClientParts {
   readonly caller: Caller;
-  readonly admissions: Admissions;
   /** Times the pauses between reads. */
   readonly clock: Clock;
   readonly signal: AbortSignal | undefined;
@@ -144,7 +142,7 @@ const readPausesMs: readonly number[] = [100, 600];
 /** For how long, in milliseconds, reads of a tablet are made once after all attempts of one had no connection. */
 const silentMs = 5_000;
 
-function createTabletCall({ caller, admissions, clock, signal }: TabletClientParts) {
+function createTabletCall({ caller, clock, signal }: TabletClientParts) {
   const limitReads = createReadLimits();
   /** When the last attempt at a tablet without a connection ended. */
   const silentSince = new Map<Endpoint, number>();
@@ -156,7 +154,7 @@ function createTabletCall({ caller, admissions, clock, signal }: TabletClientPar
     { accepted = [], isRead = false, loads }: CallStyle,
   ): Promise<MessageShape<O>> {
     const address = await caller.addressOf(endpoint);
-    const before = isRead ? undefined : () => admissions.check(endpoint, loads);
+    const before = isRead ? undefined : () => caller.checkChange(endpoint, loads);
     try {
       return await caller.call(endpoint, method, request, accepted, before);
     } catch (error) {
