@@ -1,5 +1,6 @@
 import { refused } from "../errors.js";
 import type { Endpoint } from "../model/cluster-state.js";
+import { isInScope } from "../model/partition-name.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import { servingLeader } from "../policy/what-it-holds.js";
@@ -32,8 +33,7 @@ export function selected(
   if ([db, table, pids, endpoint].every((one) => one === undefined)) return views;
   return views.filter(
     ({ id, replicas }) =>
-      (db === undefined || id.db === db) &&
-      (table === undefined || id.table === table) &&
+      isInScope(only, id) &&
       (pids === undefined || pids.includes(id.pid)) &&
       (endpoint === undefined || replicas.some((one) => one.endpoint === endpoint)),
   );

@@ -1,4 +1,5 @@
 import type { ClusterState, Endpoint, StoredCounters, TableClaim } from "../model/cluster-state.js";
+import type { TableScope } from "../model/partition-name.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { PartitionResult } from "../model/report.js";
 import type { PrintCommand } from "../model/tool-command.js";
@@ -56,7 +57,7 @@ export interface InspectFacts {
   readonly otherCounts: readonly CountedPartition[];
   /** What a recovery would do about the tablets of `--lost`, one line each; absent without `--lost`. */
   readonly lostLines?: readonly string[] | undefined;
-  readonly scope: { readonly db: string | undefined; readonly table: string | undefined };
+  readonly scope: TableScope;
   /** Number of entries that a follower may lack before it gets its own warning. */
   readonly maxLag: bigint;
   /** Milliseconds since the epoch. */

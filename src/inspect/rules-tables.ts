@@ -1,7 +1,7 @@
 import { changing, doing, looking } from "../model/advice.js";
 import type { Endpoint, PartitionId, TableClaim } from "../model/cluster-state.js";
 import { isOpActive } from "../model/cluster-state.js";
-import { partitionKey, tableName } from "../model/partition-name.js";
+import { isInScope, partitionKey, tableName } from "../model/partition-name.js";
 import {
   compareText,
   isSystemDatabase,
@@ -22,18 +22,8 @@ function tablesOf(
   holds: (table: TableClaim) => boolean,
 ): TableClaim[] {
   return state.tables
-    .filter((table) => isInScope(table, scope) && holds(table))
+    .filter((table) => isInScope(scope, table) && holds(table))
     .sort((a, b) => compareText(a.db, b.db) || compareText(a.table, b.table));
-}
-
-function isInScope(
-  of: { readonly db: string; readonly table: string },
-  scope: RuleFacts["scope"],
-): boolean {
-  return (
-    (scope.db === undefined || scope.db === of.db) &&
-    (scope.table === undefined || scope.table === of.table)
-  );
 }
 
 /** The partitions without an active op: the state of the others may be temporary. */
@@ -195,7 +185,7 @@ function strayCases(facts: RuleFacts): Work<Case[]> {
   return flatMapped(state.tablets.values(), ({ endpoint, reports }) =>
     [...(reports?.values() ?? [])].flatMap(({ tid, pid, role }): Case[] => {
       const table = tables.get(tid);
-      if (tid > newest || !isInScope(table ?? { db: "", table: "" }, scope)) return [];
+      if (tid > newest || !isInScope(scope, table ?? { db: "", table: "" })) return [];
       const partition = table?.partitions.find((one) => one.pid === pid);
       if (partition?.replicas.some((one) => one.endpoint === endpoint)) return [];
       if (table !== undefined && busy.has(partitionKey({ ...table, pid }))) return [];

@@ -22,6 +22,20 @@ export function tableName({ db, table }: Pick<PartitionRef, "db" | "table">): st
   return `${db === "" ? "" : `${quotedName(db)}.`}${quotedName(table)}`;
 }
 
+/** Selects tables by name; undefined means any. */
+export interface TableScope {
+  readonly db?: string | undefined;
+  readonly table?: string | undefined;
+}
+
+/** True if a table, or an object of one, is among the selected ones. */
+export function isInScope(
+  { db, table }: TableScope,
+  of: { readonly db: string; readonly table: string },
+): boolean {
+  return (db === undefined || db === of.db) && (table === undefined || table === of.table);
+}
+
 /** The key of a partition by name, for maps and sets; `replicaKey` is the one by table id. */
 export function partitionKey({ db, table, pid }: PartitionRef): string {
   return JSON.stringify([db, table, pid]);

@@ -1,12 +1,7 @@
 import { type Endpoint, replicaKey, type TableClaim } from "../model/cluster-state.js";
+import { isInScope, type TableScope } from "../model/partition-name.js";
 import { compareDatabases, compareText } from "../model/partition-view.js";
 import { unknownName } from "../util/nearest.js";
-
-/** Selects tables; undefined means any. */
-export interface TableOptions {
-  readonly db: string | undefined;
-  readonly table: string | undefined;
-}
 
 /**
  * The databases of a cluster: those of ShowDatabase and those of tables, system databases first. Tables
@@ -27,13 +22,13 @@ export function databasesOf(listed: readonly string[], tables: readonly TableCla
 export function selectTables(
   tables: readonly TableClaim[],
   listed: readonly string[],
-  { db, table }: TableOptions,
+  { db, table }: TableScope,
 ): TableClaim[] {
   const databases = databasesOf(listed, tables);
   if (db !== undefined && db !== "" && !databases.includes(db))
     throw unknownName("database", db, databases);
-  const inDatabase = tables.filter((one) => db === undefined || one.db === db);
-  const selected = inDatabase.filter((one) => table === undefined || one.table === table);
+  const inDatabase = tables.filter((one) => isInScope({ db }, one));
+  const selected = inDatabase.filter((one) => isInScope({ table }, one));
   if (table !== undefined && selected.length === 0) {
     const names = [...new Set(inDatabase.map((one) => one.table))].sort(compareText);
     const place = db === undefined ? "" : ` in the database ${JSON.stringify(db)}`;

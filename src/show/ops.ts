@@ -1,5 +1,6 @@
 import { isOpActive, type Op, type TableClaim } from "../model/cluster-state.js";
 import { ageCell } from "../model/duration.js";
+import { isInScope, type TableScope } from "../model/partition-name.js";
 import { compareDatabases, compareText } from "../model/partition-view.js";
 import { unknownName } from "../util/nearest.js";
 import type { Cell } from "../util/table.js";
@@ -9,9 +10,7 @@ import { timeText } from "./readable.js";
 import { columns, NOTHING, orNothing, type Shown } from "./shown.js";
 
 /** Selects ops; undefined and empty lists mean any. */
-export interface OpOptions {
-  readonly db: string | undefined;
-  readonly table: string | undefined;
+export interface OpOptions extends TableScope {
   readonly pids: readonly number[];
   /**
    * Statuses and types in OpenMLDB's words; an op is selected if its status is among the statuses, if
@@ -31,8 +30,7 @@ export function selectOps(ops: readonly Op[], options: OpOptions): Op[] {
   return ops
     .filter(
       (op) =>
-        (options.db === undefined || op.db === options.db) &&
-        (options.table === undefined || op.table === options.table) &&
+        isInScope(options, op) &&
         isAmong(options.pids, op.pid) &&
         isAmong(options.ids, op.id) &&
         // `kFailed,kMigrateOP` means failed migrations, `kFailed,kDoing` either state.
@@ -67,7 +65,7 @@ export function assertOpPlaces({ ops, tables, databases }: OpPlaces, options: Op
   if (options.db !== undefined && !known.includes(options.db)) {
     throw unknownName("database", options.db, known.sort(compareDatabases));
   }
-  const names = places.filter((one) => options.db === undefined || one.db === options.db);
+  const names = places.filter((one) => isInScope({ db: options.db }, one));
   if (options.table !== undefined && !names.some((one) => one.table === options.table)) {
     const all = [...new Set(names.map((one) => one.table))].filter((name) => name !== "");
     throw unknownName("table named", options.table, all.sort(compareText));
@@ -88,12 +86,11 @@ export function assertOpPlaces({ ops, tables, databases }: OpPlaces, options: Op
 }
 
 function pidsOf(ops: readonly Op[], tables: readonly TableClaim[], options: OpOptions): number[] {
-  const fits = (one: { readonly db: string; readonly table: string }) =>
-    (options.db === undefined || one.db === options.db) &&
-    (options.table === undefined || one.table === options.table);
   const pids = [
-    ...tables.filter(fits).flatMap((one) => one.partitions.map(({ pid }) => pid)),
-    ...ops.filter(fits).map((op) => op.pid),
+    ...tables
+      .filter((one) => isInScope(options, one))
+      .flatMap((one) => one.partitions.map(({ pid }) => pid)),
+    ...ops.filter((op) => isInScope(options, op)).map((op) => op.pid),
   ];
   return [...new Set(pids)].filter((pid) => pid !== NO_PID).sort((a, b) => a - b);
 }
