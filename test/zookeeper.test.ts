@@ -329,9 +329,7 @@ describe.each(BACKENDS)("%s", (_name, start) => {
     const started = startTurnClock();
     const zk = await client(port, { hosts: `127.0.0.1:${dead},127.0.0.1:${port}` });
     expect(started()).toBeLessThan(1500);
-    const before = performance.now();
     expect(await zk.getChildren("/")).toBeDefined();
-    expect(zk.lastProofOfLifeMs()).toBeGreaterThan(before);
   });
 
   test("invalid paths and too much data are refused before they are sent", async () => {

@@ -80,21 +80,18 @@ const states: Readonly<Record<TableState, ReplicaState>> = {
   [TableState.kSnapshotPaused]: "snapshot-paused",
 };
 
-const opStatuses: ReadonlyMap<string, OpStatus> = new Map([
-  ["kInited", "inited"],
-  ["kDoing", "doing"],
-  ["kDone", "done"],
-  ["kFailed", "failed"],
-  ["kCanceled", "canceled"],
+const wireOpStatuses: ReadonlyMap<OpStatus, TaskStatus> = new Map([
+  ["inited", TaskStatus.kInited],
+  ["doing", TaskStatus.kDoing],
+  ["done", TaskStatus.kDone],
+  ["failed", TaskStatus.kFailed],
+  ["canceled", TaskStatus.kCanceled],
 ]);
 
-const wireOpStatuses: Readonly<Partial<Record<OpStatus, TaskStatus>>> = {
-  inited: TaskStatus.kInited,
-  doing: TaskStatus.kDoing,
-  done: TaskStatus.kDone,
-  failed: TaskStatus.kFailed,
-  canceled: TaskStatus.kCanceled,
-};
+/** By the name of the value, as answers carry it. */
+const opStatuses: ReadonlyMap<string, OpStatus> = new Map(
+  [...wireOpStatuses].map(([status, wire]) => [TaskStatus[wire], status]),
+);
 
 /** Number of replicas that {@link toTableClaims} converts before it yields: a few milliseconds of work. */
 const replicasPerTurn = 5000;
@@ -340,7 +337,7 @@ export function toSnapshotClaim(manifest: Manifest): SnapshotClaim {
  * @throws OpsError `usage` for `other`, which has no value in the enumeration.
  */
 export function toWireOpStatus(status: OpStatus): TaskStatus {
-  const found = wireOpStatuses[status];
+  const found = wireOpStatuses.get(status);
   if (found !== undefined) return found;
   throw usageError(`op status ${status} cannot be requested`);
 }

@@ -19,19 +19,14 @@ export interface CallName {
 const credentialsHint =
   "a wrong or missing user or password looks like this: check --user and --password_file";
 
-/** The status of a failed call, validated at run time, because grpc-js does not always honour its types. */
-interface CheckedStatus {
-  /** Undefined if the error has no valid status code. */
-  readonly code: number | undefined;
-  /** One line of bounded length; may be empty. */
-  readonly details: string;
-}
-
 /**
- * grpc-js 1.14 reports errors without `code` and `details` if one of its filters throws (an answer marked as
- * compressed without `grpc-encoding`), and `code` NaN if the peer's `grpc-status` is not a number.
+ * Validates the status of a failed call. grpc-js 1.14 reports errors without `code` and `details` if one of its filters
+ * throws (an answer marked as compressed without `grpc-encoding`), and `code` NaN if the peer's `grpc-status` is not a
+ * number.
+ *
+ * @returns `code`: undefined if the error has no valid one. `details`: one line of bounded length; may be empty.
  */
-function checked(error: unknown): CheckedStatus {
+function checked(error: unknown): { readonly code: number | undefined; readonly details: string } {
   const { code, details, message } = Object(error) as Record<string, unknown>;
   // If the error has a code, its message only repeats code and details.
   const text = "code" in Object(error) ? details : message;

@@ -164,7 +164,7 @@ async function rewriteRecord(
   if (tablePartition === undefined) {
     throw new OpsError({
       code: "bad-answer",
-      message: `the nameserver answered no record of ${id.table} partition ${id.pid}`,
+      message: `the nameserver returned no record of ${id.table} partition ${id.pid}`,
     });
   }
   // The message itself is modified and sent back, because it carries fields that are not declared here.

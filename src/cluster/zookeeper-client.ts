@@ -34,12 +34,6 @@ export interface ZooKeeperOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A ZooKeeper client with its own connection. */
-export interface ZooKeeperClient extends ZooKeeper {
-  /** Time of ZooKeeper's last answer, milliseconds of `performance.now()`. */
-  lastProofOfLifeMs(): number;
-}
-
 const OPERATION_TIMEOUT_MS = 10_000;
 const READ_RETRIES = 5;
 const AUTH_HINT =
@@ -64,7 +58,7 @@ const MODES: Readonly<Record<CreateMode, number>> = {
  * @throws OpsError `zookeeper-unreachable` if no server answered in time, with the outcome at each server; `usage` for
  *   malformed `hosts`; `interrupted`.
  */
-export async function connectZooKeeper(options: ZooKeeperOptions): Promise<ZooKeeperClient> {
+export async function connectZooKeeper(options: ZooKeeperOptions): Promise<ZooKeeper> {
   const hosts = parseZkHosts(options.hosts);
   const { authCert, authScheme = "digest", onNote } = options;
   const open = () =>
@@ -141,10 +135,6 @@ class Access {
     return this.#session.close();
   }
 
-  lastAnswerMs(): number {
-    return this.#session.lastAnswerMs;
-  }
-
   async #once<T>(what: string, timeoutMs: number, call: Call<T>): Promise<T> {
     if (this.#session.expired) this.#session = this.#reopen();
     const session = this.#session;
@@ -156,7 +146,7 @@ class Access {
   }
 }
 
-function clientOf(access: Access): ZooKeeperClient {
+function clientOf(access: Access): ZooKeeper {
   const create = async (path: string, data: Buffer, mode: CreateMode): Promise<string> => {
     const created = await access.write<unknown>(`create ${path}`, (client, done) =>
       client.create(path, data, access.acl, MODES[mode], done),
@@ -232,7 +222,6 @@ function clientOf(access: Access): ZooKeeperClient {
       ),
     removeOwn: (path) => removeMeant(path, ownedBy),
     close: () => access.close(),
-    lastProofOfLifeMs: () => access.lastAnswerMs(),
   };
 }
 

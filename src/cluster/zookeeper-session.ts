@@ -77,6 +77,7 @@ export class ZkSession {
   #dialTimer: NodeJS.Timeout | undefined;
   #attemptTimer: NodeJS.Timeout | undefined;
   #watchdog: NodeJS.Timeout | undefined;
+  /** Time of the last valid frame from ZooKeeper, milliseconds of `performance.now()`; 0: none. */
   #lastAnswerMs = 0;
 
   constructor(options: ZkSessionOptions) {
@@ -107,11 +108,6 @@ export class ZkSession {
   /** True if the session can be used, now or after a reconnect. */
   get #alive(): boolean {
     return this.#status === "connecting" || this.#status === "connected";
-  }
-
-  /** Time of the last valid frame from ZooKeeper, milliseconds of `performance.now()`; 0: none. */
-  get lastAnswerMs(): number {
-    return this.#lastAnswerMs;
   }
 
   /** The last outcome at each server, such as `zk1:2181 connection refused; zk2:2181 ...`. */

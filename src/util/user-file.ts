@@ -142,7 +142,7 @@ function readToEnd(
     const waitedMs = performance.now() - began;
     if (read === 0 && (!isPipe || length > 0)) break;
     if (read === 0 && waitedMs > PIPE_OPEN_MS) throw new Error("nothing is written to this pipe");
-    if (waitedMs > PIPE_READ_MS) throw new Error("the writer of this pipe does not end");
+    if (waitedMs > PIPE_READ_MS) throw new Error("the writer of this pipe does not close it");
     pause(PIPE_POLL_MS);
   }
   return textOf(chunks);
