@@ -53,8 +53,14 @@ export function activityOf(events: readonly TimedEvent[]): RunActivity {
     const known = gathered.get(partition);
     if (known !== undefined) return known;
     const made: Gathered = {
-      ...{ was: [], done: [], fromMs: undefined, toMs: 0 },
-      ...{ leader: null, failure: null, notes: new Set(), givesUp: false },
+      was: [],
+      done: [],
+      fromMs: undefined,
+      toMs: 0,
+      leader: null,
+      failure: null,
+      notes: new Set(),
+      givesUp: false,
     };
     gathered.set(partition, made);
     return made;

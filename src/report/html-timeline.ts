@@ -57,7 +57,8 @@ export function timelineHtml(timeline: Timeline): string {
   const rows = lanes.reduce((sum, lane) => sum + lane.rows.length, 0);
   const bins = Math.max(BINS_MIN, Math.min(BINS_MAX, Math.floor(RECTANGLES_MAX / rows)));
   const scale = {
-    ...{ spanMs: Math.max(1, timeline.spanMs), bins },
+    spanMs: Math.max(1, timeline.spanMs),
+    bins,
     changes: timeline.marks.filter((mark) => mark.kind === "nameserver"),
   };
   const kinds = MARK_KINDS.filter((kind) => timeline.marks.some((mark) => mark.kind === kind));
