@@ -148,19 +148,9 @@ export async function settleLeftover(
   parts: RunParts,
   which: "dead" | "all" = "dead",
 ): Promise<Leftover> {
-  const found = await readMarker(markerAccess(parts));
-  if (found === undefined) {
-    await assertCluster(parts);
-    return { kind: "none" };
-  }
-  if (found.kind === "unreadable") {
-    const { path } = markerAccess(parts);
-    parts.onEvent(unreadable(parts, found.problem));
-    return { kind: "unreadable", path };
-  }
-  if (which === "dead" && found.leftOffSince !== undefined) {
-    return { kind: "left-off", owner: found.owner, since: found.leftOffSince };
-  }
+  const found = await findLeftover(parts, which);
+  if (found.kind === "none") await assertCluster(parts);
+  if (found.kind !== "marker") return found;
   let lock: RunLock;
   try {
     // Restoring the value does not depend on observations from before a loss of the lock.
@@ -176,21 +166,29 @@ export async function settleLeftover(
   }
 }
 
+/** The marker to restore; if there is none, why. An invalid marker is reported. */
+async function findLeftover(parts: RunParts, which: "dead" | "all") {
+  const access = markerAccess(parts);
+  const found = await readMarker(access);
+  if (found === undefined) return { kind: "none" as const };
+  if (found.kind === "unreadable") {
+    parts.onEvent(unreadable(parts, found.problem));
+    return { kind: "unreadable" as const, path: access.path };
+  }
+  const { owner, leftOffSince: since } = found;
+  const staysOff = which === "dead" && since !== undefined;
+  return staysOff ? { kind: "left-off" as const, owner, since } : found;
+}
+
 /** The same for a run that already holds the lock. */
 export async function restoreLeftover(
   parts: RunParts,
   lock: RunLock,
   which: "dead" | "all" = "dead",
 ): Promise<Leftover> {
-  const left = await readMarker(markerAccess(parts));
-  if (left === undefined) return { kind: "none" };
-  if (left.kind === "unreadable") {
-    const { path } = markerAccess(parts);
-    parts.onEvent(unreadable(parts, left.problem));
-    return { kind: "unreadable", path };
-  }
-  const { owner, original: value, leftOffSince: since } = left;
-  if (which === "dead" && since !== undefined) return { kind: "left-off", owner, since };
+  const found = await findLeftover(parts, which);
+  if (found.kind !== "marker") return found;
+  const { owner, original: value } = found;
   const guard = await guardUnderLock(parts, lock, value);
   guard.leaveOff(false);
   const why = await guard.restore();
