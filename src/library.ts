@@ -1,3 +1,5 @@
+import { inspectSpecs } from "./cli/recovery-specs.js";
+import { defaultOf } from "./cli/spec.js";
 import { inspectOnce } from "./commands/inspect-facts.js";
 import { knownOffsetsStore } from "./commands/protect.js";
 import { problemsOf, type Selection, selected } from "./diagnosis/selection.js";
@@ -66,8 +68,7 @@ export type {
 } from "./planning/recovery-plan.js";
 export { isAllHealthy } from "./report/recovery-report.js";
 
-/** The default of the flag `--max_lag`. */
-const MAX_LAG = 10_000n;
+const MAX_LAG = BigInt(defaultOf(inspectSpecs.maxLag));
 
 /** Options of {@link observe}. */
 export interface ObserveOptions {

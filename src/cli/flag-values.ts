@@ -83,6 +83,9 @@ export function integer(min: number, max: number): ValueParser<number> {
   };
 }
 
+/** A tid or pid: unsigned 32 bits on the wire. */
+export const tidOrPid = integer(0, 2 ** 32 - 1);
+
 /** A whole number as {@link integer} parses it, or `all`. */
 export function integerOrAll(min: number, max: number): ValueParser<number | "all"> {
   const number = integer(min, max);

@@ -8,6 +8,7 @@ import {
   opId,
   partitionNames,
   pidList,
+  tidOrPid,
   type ValueParser,
 } from "./flag-values.js";
 import { type FlagsOf, many, noVariable, optional, required, toggle } from "./spec.js";
@@ -139,12 +140,7 @@ export const tableAliveSpecs = {
 export const loadTableSpecs = {
   ...replicaSpecs,
   /** The tid to compare with the record; undefined: no comparison. */
-  tid: noVariable(
-    optional(
-      ["tid", "TID", "id of the table, compared with the record"],
-      integer(0, 4_294_967_295),
-    ),
-  ),
+  tid: noVariable(optional(["tid", "TID", "id of the table, compared with the record"], tidOrPid)),
   /** The fourth word of OpenMLDB's tablet client. Ignored, because this tool sends the record's value. */
   ttl: noVariable(
     optional(["ttl", "N", "accepted and ignored: the record's value is used"], anyText),

@@ -6,15 +6,12 @@ import {
   anyText,
   badValue,
   duration,
-  integer,
   oneEndpoint,
   opIdList,
+  tidOrPid,
   type ValueParser,
 } from "./flag-values.js";
 import { type FlagsOf, many, noVariable, optional, required, toggle, withDefault } from "./spec.js";
-
-/** The largest tid or pid: unsigned 32 bits on the wire. */
-const MAX_UINT32 = 4_294_967_295;
 
 /** Statuses and types of ops as OpenMLDB names them; case and the leading `k` do not matter. */
 const opWords: ValueParser<readonly string[]> = Object.assign(
@@ -106,8 +103,8 @@ export const getTableStatusSpecs = {
     ["endpoint", "ENDPOINT", "the tablet to query; every tablet if left out"],
     oneEndpoint,
   ),
-  tid: optional(tid, integer(0, MAX_UINT32)),
-  pid: optional(pid, integer(0, MAX_UINT32)),
+  tid: optional(tid, tidOrPid),
+  pid: optional(pid, tidOrPid),
 };
 
 /** Flags of `gettablestatus`. */
@@ -122,8 +119,8 @@ export const getFollowerSpecs = {
     oneEndpoint,
     "--endpoint=127.0.0.1:10921",
   ),
-  tid: required(tid, integer(0, MAX_UINT32), "--tid=7"),
-  pid: required(pid, integer(0, MAX_UINT32), "--pid=0"),
+  tid: required(tid, tidOrPid, "--tid=7"),
+  pid: required(pid, tidOrPid, "--pid=0"),
 };
 
 /** Flags of `getfollower`. */

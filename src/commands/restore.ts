@@ -11,6 +11,7 @@ import { printNotRestored, runParts } from "./protect.js";
 
 const SCHEMA_VERSION = 1;
 const TYPED = { cmd: "restore" } as const;
+const NOTHING_LEFT = "nothing to restore: no run left auto_failover changed";
 
 /**
  * Restores auto_failover after a run that was killed, or that left it off on purpose. The journal records the user.
@@ -41,7 +42,7 @@ async function showOnly(flags: RestoreFlags, io: CommandIo): Promise<number> {
   const marker = left?.kind === "marker" ? left : undefined;
   const text =
     left === undefined
-      ? "nothing to restore: no run left auto_failover changed"
+      ? NOTHING_LEFT
       : marker === undefined
         ? "the marker of an earlier run in ZooKeeper cannot be read, so the old value of auto_failover is not known"
         : `auto_failover would be restored to ${marker.original}: ${ownerText(marker.owner)} left it`;
@@ -71,7 +72,7 @@ function printResult(left: Settled, flags: RestoreFlags, io: CommandIo): number 
 function verdict(left: Settled): { exitCode: number; text: string } {
   switch (left.kind) {
     case "none":
-      return { exitCode: EXIT.ok, text: "nothing to restore: no run left auto_failover changed" };
+      return { exitCode: EXIT.ok, text: NOTHING_LEFT };
     case "restored":
       return { exitCode: EXIT.ok, text: `auto_failover is ${left.value} again` };
     case "left-off":
