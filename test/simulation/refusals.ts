@@ -73,7 +73,15 @@ export function trueRefusal({ model }: World, command: ToolCommand): TrueRefusal
       };
       const isFull = parts.some((of) => most(of) > others.length);
       const holds = parts.some((of) => isAt(of, leaving));
-      return only(isFull && holds, "too few tablets are left", "too few for");
+      if (isFull && holds) return { reason: "too few tablets are left", texts: ["too few for"] };
+      // A replica that an op left loaded takes a tablet away from its partition.
+      const isTaken = (of: (typeof parts)[number]) =>
+        isAt(of, leaving) &&
+        most(of) >
+          others.filter((one) => isAt(of, one) || loadedAt(model, of, one) === undefined).length;
+      const taken = parts.find(isTaken);
+      const reason = "the only tablet left has a replica that is not on record";
+      return taken && { reason, texts: [taken.name, "has it loaded"] };
     }
     default:
       return undefined;
