@@ -244,10 +244,8 @@ function loadIdentified(
       cluster.admit(endpoint, { connection, changes: request });
     }
     await cluster.loadTable(endpoint, request);
-    await prove(calls, known, endpoint).catch((thrown: unknown) => {
-      // The check is repeated before the next change.
-      if (!(thrown instanceof OpsError) || thrown.code === "wrong-tablet") throw thrown;
-    });
+    // The check is repeated before the next change.
+    await prove(calls, known, endpoint).catch(throwIfForeign);
   });
 }
 
@@ -301,9 +299,12 @@ async function proveIfConnected(
 ): Promise<void> {
   if (calls.connection(endpoint) === undefined) return;
   const proving = known.turnOf(endpoint)(() => prove(calls, known, endpoint));
-  await proving.catch((thrown: unknown) => {
-    if (!(thrown instanceof OpsError) || thrown.code === "wrong-tablet") throw thrown;
-  });
+  await proving.catch(throwIfForeign);
+}
+
+/** Ignores that a tablet cannot be identified now, but not that it is another one. */
+function throwIfForeign(thrown: unknown): void {
+  if (!(thrown instanceof OpsError) || thrown.code === "wrong-tablet") throw thrown;
 }
 
 /** Drops a replica that is not loaded (yet, or any more). A newer finding is kept. */

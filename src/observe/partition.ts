@@ -115,7 +115,7 @@ async function membersOf(
   { registered, tablets, lost }: SharedReads,
   endpoints: readonly Endpoint[],
 ): Promise<KnownTablet[]> {
-  const membersOf = async (ageMs: number) => {
+  const read = async (ageMs: number) => {
     const [names, claims] = await Promise.all(
       ageMs > 0
         ? [registered.lately(ageMs), tablets.lately(ageMs)]
@@ -128,10 +128,10 @@ async function membersOf(
       isLost: lost.has(endpoint),
     }));
   };
-  const known = await membersOf(MEMBERS_AGE_MS);
+  const known = await read(MEMBERS_AGE_MS);
   const isThere = ({ claim, isRegistered }: KnownTablet) =>
     isRegistered && claim?.isHealthy === true;
-  return known.every(isThere) ? known : membersOf(0);
+  return known.every(isThere) ? known : read(0);
 }
 
 async function followersOf(
