@@ -1,8 +1,7 @@
 import { doing } from "../model/advice.js";
-import type { TableClaim } from "../model/cluster-state.js";
+import { replicaKey, type TableClaim } from "../model/cluster-state.js";
 import type { PartitionView } from "../model/partition-view.js";
 import { each, flatMapped, type Work } from "../model/work.js";
-
 import { type Case, partitionSubject, type Rule, type RuleFacts } from "./rule.js";
 
 /** A kind of number that the nameserver assigns, and the znode that counts it. */
@@ -66,10 +65,10 @@ function caseOf({ znode, counted, what, inUse }: Numbered): Case[] {
 function* storedCases(facts: RuleFacts): Work<Case[]> {
   // Records were read for few of the tables only.
   const read = facts.views.filter((view) => facts.stored.has(view.id.tid));
-  const views = new Map(read.map((view) => [`${view.id.tid}/${view.id.pid}`, view]));
+  const views = new Map(read.map((view) => [replicaKey(view.id), view]));
   return yield* flatMapped(facts.unhealthy, ({ id }): Case[] => {
     if (!facts.stored.has(id.tid)) return [];
-    const view = views.get(`${id.tid}/${id.pid}`);
+    const view = views.get(replicaKey(id));
     if (view === undefined || view.activeOps.length > 0) return [];
     const differences = storedDifferences(view, facts.stored.get(id.tid));
     if (differences.length === 0) return [];

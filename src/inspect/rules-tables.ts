@@ -1,6 +1,11 @@
 import { changing, doing, looking } from "../model/advice.js";
-import type { Endpoint, PartitionId, TableClaim } from "../model/cluster-state.js";
-import { isOpActive } from "../model/cluster-state.js";
+import {
+  type Endpoint,
+  isOpActive,
+  type PartitionId,
+  replicaKey,
+  type TableClaim,
+} from "../model/cluster-state.js";
 import { isInScope, partitionKey, tableName } from "../model/partition-name.js";
 import {
   compareText,
@@ -98,9 +103,9 @@ function unrecordedFollowerCases(facts: RuleFacts): Work<Case[]> {
 /** Loaded replicas whose offset is smaller than the one that the nameserver has stored. */
 function* shrunkCases(facts: RuleFacts): Work<Case[]> {
   const unhealthy = new Set<string>();
-  yield* each(facts.unhealthy, ({ id }) => unhealthy.add(`${id.tid}/${id.pid}`));
+  yield* each(facts.unhealthy, ({ id }) => unhealthy.add(replicaKey(id)));
   return yield* flatMapped(quiet(facts), (view) =>
-    unhealthy.has(`${view.id.tid}/${view.id.pid}`)
+    unhealthy.has(replicaKey(view.id))
       ? []
       : view.replicas.flatMap(({ endpoint, claim, report }): Case[] => {
           const seen = claim.offset ?? 0n;

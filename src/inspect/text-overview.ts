@@ -1,7 +1,7 @@
 import { groupBy } from "../model/groups.js";
 import { tableName } from "../model/partition-name.js";
 import { grouping, type Work } from "../model/work.js";
-import { type Color, paint, safe } from "../util/text.js";
+import { paint, safe } from "../util/text.js";
 import type { Screen } from "../util/wrap.js";
 import { GRADES, type Grade } from "./grade.js";
 import type { Inspection } from "./inspection.js";
@@ -11,6 +11,7 @@ import { GRADE_TITLES } from "./text-partition.js";
 import {
   type Effort,
   inspectionText,
+  LEVEL_COLORS,
   nextLines,
   serverLines,
   tabletLines,
@@ -144,10 +145,9 @@ function tablesText({ members }: Group): string {
 
 function findingLines(findings: readonly Finding[], screen: Screen): string[] {
   const worth = findings.filter((one) => one.level !== "note");
-  const colors: Readonly<Record<string, Color>> = { error: "bad", warning: "doubtful" };
   const lines = worth.slice(0, FINDINGS_MAX).map(({ level, subject, text, code }) => {
     const line = cut(`${level}: ${safe(subjectText(subject))}: ${safe(text)} [${code}]`, screen);
-    return paint(level, colors[level] ?? "faint", screen.hasColor) + line.slice(level.length);
+    return paint(level, LEVEL_COLORS[level], screen.hasColor) + line.slice(level.length);
   });
   const more = worth.length - lines.length;
   return [...lines, ...(more > 0 ? [`and ${more} more warnings and errors`] : [])];

@@ -25,7 +25,12 @@ const TABLETS_MAX = 20;
 const FINDINGS_MAX = 5;
 const LABEL_WIDTH = 9;
 
-const COLORS: Readonly<Record<Level, Color>> = { error: "bad", warning: "doubtful", note: "faint" };
+/** The colour of findings by their level. */
+export const LEVEL_COLORS: Readonly<Record<Level, Color>> = {
+  error: "bad",
+  warning: "doubtful",
+  note: "faint",
+};
 
 /** The duration of an inspection in milliseconds, and its number of calls. */
 export interface Effort {
@@ -163,7 +168,7 @@ function findingGroup(group: readonly Finding[], screen: Screen): string[] {
     // Colour after wrapping, because wrapping counts characters.
     ...lines.map((line) =>
       line.startsWith(level)
-        ? `${paint(level, COLORS[first.level], screen.hasColor)}${line.slice(LABEL_WIDTH)}`
+        ? `${paint(level, LEVEL_COLORS[first.level], screen.hasColor)}${line.slice(LABEL_WIDTH)}`
         : line,
     ),
     ...(more > 0 ? [`${rest}and ${more} more [${first.code}]`] : []),

@@ -98,7 +98,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
     commandLine: redactArgs(options.argv),
     flags: redactFlags(options.flags),
     cluster: options.cluster,
-    ...(resumes !== undefined && { resumes }),
+    resumes,
   };
   if (log !== undefined) {
     await atMost(INTENT_MS, log.addDurably(line(run)));
@@ -130,24 +130,19 @@ function journalOf({ run, log, now, summary }: Parts, stateDir: string): Journal
         calls.set(call, id);
         // Only runs with changes get a summary: the others would soon displace them.
         if (counts.intents === 1) summary.write(undefined);
+        if (log === undefined) return;
         const { method, target, args } = call;
-        const intent = {
-          kind: "intent",
-          time: timeText(now),
-          call: id,
-          method,
-          target,
-          args,
-        } as const;
-        if (log !== undefined) await atMost(INTENT_MS, log.addDurably(line(intent)));
+        const time = timeText(now);
+        const intent = line({ kind: "intent", time, call: id, method, target, args });
+        await atMost(INTENT_MS, log.addDurably(intent));
       },
       async after(call, outcome) {
         counts[outcome.ok ? "done" : "failed"] += 1;
         const id = calls.get(call) ?? call.id;
-        const error = outcome.ok ? {} : { error: messageOf(outcome.error) };
+        const error = outcome.ok ? undefined : messageOf(outcome.error);
         // Not awaited: a step need not wait for its outcome record. Without it, the cluster shows the effect.
         void log?.addDurably(
-          line({ kind: "outcome", time: timeText(now), call: id, isOk: outcome.ok, ...error }),
+          line({ kind: "outcome", time: timeText(now), call: id, isOk: outcome.ok, error }),
         );
       },
     },
@@ -164,7 +159,7 @@ function journalOf({ run, log, now, summary }: Parts, stateDir: string): Journal
         result: resultOf(exitCode),
         exitCode,
         counts: { ...counts },
-        ...(detail !== undefined && { detail }),
+        detail,
       };
       void log?.addDurably(line(end));
       if (counts.intents > 0) summary.write(end);
