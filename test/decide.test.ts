@@ -257,3 +257,25 @@ describe("an ex-leader that followed again in an op that failed", () => {
     expect(viewPartitions(state)[0]?.mayFollowUnflagged).toBe(may);
   });
 });
+
+describe("an alive follower that is longer than the newest leader", () => {
+  test.each([
+    ["may have it from an ex-leader that holds as much", 60, 60, "diverged b"],
+    ["cannot have it from an ex-leader that holds less", 59, 60, "c replicates to b"],
+    [
+      "cannot have it from an ex-leader that ends before that leadership",
+      50,
+      60,
+      "c replicates to ab",
+    ],
+    ["is no such follower at the leader's offset", 60, 55, "b replicates to c"],
+  ])("%s", (_, exLeader, follower, decision) => {
+    const view = partition(
+      `a leader,dead    50 follower,normal,${exLeader}
+       b leader,alive   50 follower,normal,55
+       c follower,alive 50 follower,normal,${follower}`,
+      { terms: TWO },
+    );
+    expect(decided(view)).toBe(decision);
+  });
+});

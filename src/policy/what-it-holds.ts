@@ -117,13 +117,32 @@ export function firstChange(view: PartitionView): bigint {
 }
 
 /**
- * True if all of a replica's log belongs to the surviving history: it is marked alive, or there was
- * only one leadership, or it is the only replica flagged leader (it led the newest term, or none has
- * since).
+ * True if all of a replica's log belongs to the surviving history: there was only one leadership, or it is marked alive
+ * and has nothing that may come from an ex-leader, or it is the only replica flagged leader (it led the newest term, or
+ * none has since).
  */
 export function isOfHistory(view: PartitionView, replica: ReplicaView): boolean {
-  if (isAlive(view, replica) || firstChange(view) === 0n) return true;
+  if (firstChange(view) === 0n) return true;
+  if (isAlive(view, replica)) return !mayComeFromExLeader(view, replica);
   return view.replicas.every((one) => one.claim.isLeader === (one === replica));
+}
+
+/**
+ * True if an alive follower is longer than the leader of the newest term, and an ex-leader holds as much. An ex-leader
+ * keeps its replication list. If the nameserver loads a follower anew meanwhile, as it does for a tablet that returns,
+ * the ex-leader replicates to it, and no offset tells whose entries it has. Nothing tells either whether that leader has
+ * lost entries of its disk. While a replica leads, a follower may just be read later than its leader.
+ */
+function mayComeFromExLeader(view: PartitionView, replica: ReplicaView): boolean {
+  if (replica.claim.isLeader || !isServing(replica) || view.replicas.some(isLeading)) return false;
+  const held = trueOffset(replica);
+  const flagged = view.replicas.filter((one) => one.claim.isLeader);
+  const newest = flagged.filter((one) => isAliveLeader(view, one));
+  return (
+    newest.length > 0 &&
+    newest.every((one) => isServing(one) && trueOffset(one) < held) &&
+    flagged.some((one) => !newest.includes(one) && heldOffset(view, one) >= held)
+  );
 }
 
 /**
