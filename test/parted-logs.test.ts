@@ -104,21 +104,26 @@ describe("a leader that lost its log leads again while its followers are away", 
     expect(model.tree.children("/openmldb/ops_tool/seen") ?? []).toEqual([]);
   });
 
-  test("if another replica is chosen, the former leader gets a copy of its data", async () => {
+  test.each([
+    ["accepted others after it was first seen", 20],
+    ["accepted none after it was first seen", 0],
+  ])("if another replica is chosen, the former leader, which %s, gets a copy", async (_, more) => {
     const { model, pass, leader, followers, recover } = await damagedCluster();
     await recover();
     model.put(20, OF);
     for (const one of followers) model.restart(one);
     await pass(30_000);
     expect((await recover())[0]).toMatchObject({ status: "needs-decision" });
-    model.put(20, OF);
+    model.put(more, OF);
     await pass(5_000);
-    // After the restart no replica leads. The former leader holds 40 entries, all of them its own.
+    // After the restart no replica leads. All entries of the former leader are its own.
     model.outage({ withNameservers: true });
     await pass(60_000);
     const [chosen = ""] = followers;
     const [left] = await recover();
     expect(left?.failure?.decision).toMatchObject({ code: "diverged", candidate: leader });
+    const choices = left?.choices ?? [];
+    expect(choices.find((one) => one.endpoint === chosen)?.loss.atMost).toBe(20n + BigInt(more));
     const [kept] = await recover(new Map([[NAME, chosen]]));
     expect(kept).toMatchObject({ status: "recovered", leader: chosen });
     // Every replica holds the entries of the chosen one, not other ones under the same numbers.

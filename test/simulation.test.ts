@@ -94,6 +94,10 @@ test.each([
   [960_386, "the newest leader's disk lost entries; a replica that is marked not alive has more"],
   [961_155, "the newest leader's disk is empty; a replica that is marked not alive has more"],
   [30_434, "stopped while its lock was lost and taken again: auto_failover is restored"],
+  [
+    8_100_622,
+    "a leader whose log was gone wrote two rows before it was first seen, and all restarted",
+  ],
   [5_400_814, "auto_failover loaded a follower anew, and an ex-leader replicated to it"],
   [5_200_564, "stopped while the nameserver hangs and a tablet is waited for"],
 ])("seed %i, direct: %s", async (seed) => {

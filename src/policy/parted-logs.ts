@@ -60,8 +60,8 @@ export function withUnread(
 }
 
 /**
- * The limits once the operator lets a replica lead. If it had parted itself, its log is that of the others that had,
- * and the replicas that had not share with it no more than it shared with them.
+ * The limits once the operator lets a replica lead. If it had parted itself, its log is that of the others that had, and
+ * nothing proves that the replicas that had not share any entry with it: their leader may have begun again from 1.
  *
  * @param parted The limits of now, see {@link partedLogs}.
  */
@@ -70,10 +70,9 @@ export function partedFrom(
   chosen: ReplicaView,
   parted: ReadonlyMap<Endpoint, bigint>,
 ): ReadonlyMap<Endpoint, bigint> | undefined {
-  const at = parted.get(chosen.endpoint);
-  if (at === undefined) return parted;
+  if (!parted.has(chosen.endpoint)) return parted;
   const others = replicas.filter((one) => !parted.has(one.endpoint));
-  return others.length === 0 ? undefined : new Map(others.map((one) => [one.endpoint, at]));
+  return others.length === 0 ? undefined : new Map(others.map((one) => [one.endpoint, 0n]));
 }
 
 /** Sets a limit, unless there is a lower one. */

@@ -128,8 +128,9 @@ export function lossIfLeads(view: PartitionView, choice: ReplicaView): Loss {
 }
 
 /**
- * What is given up if a replica leads, of the entries that logs wrote after they parted within one term: at least those
- * after the last entry that both can share, at most all that the other one holds if the leader has written since.
+ * What is given up if a replica leads, of logs that have parted from its log within one term: at least what the other one
+ * holds after the last entry that both can share, at most all of it: a leader may have lost its log and begun again from
+ * 1 before it was first seen.
  */
 function partedLoss(view: PartitionView, leader: ReplicaView): Loss {
   const own = partedAt(view, leader);
@@ -140,10 +141,8 @@ function partedLoss(view: PartitionView, leader: ReplicaView): Loss {
     // Two replicas that have both parted from a third one have the same log.
     if (one === leader || at === undefined || (own !== undefined && other !== undefined)) continue;
     const held = heldOffset(view, one);
-    if (held <= at) continue;
-    // A leader that has written since may have lost and rewritten entries before it was first seen, too.
-    const bound = trueOffset(leader) > at ? held : held - at;
-    loss = { atLeast: most([loss.atLeast, held - at]), atMost: most([loss.atMost, bound]) };
+    if (own === undefined && held <= at) continue;
+    loss = { atLeast: most([loss.atLeast, held - at]), atMost: most([loss.atMost, held]) };
   }
   return loss;
 }

@@ -283,7 +283,10 @@ function unreadProblem(
   return { code: "unread", endpoint: first.endpoint, text, candidate: choice.endpoint };
 }
 
-/** A problem if the leader's log and another one have parted within one term, and both go on from there. */
+/**
+ * A problem if the leader's log has parted within one term from one that has entries. Those may all be others: a
+ * leader whose disk lost its log writes from 1 again, maybe before it is first seen.
+ */
 function partedProblem(
   view: PartitionView,
   leader: ReplicaView,
@@ -291,9 +294,9 @@ function partedProblem(
 ): Problem | undefined {
   const at = partedAt(view, leader);
   if (at === undefined) return undefined;
-  const other = loaded.find((one) => partedAt(view, one) === undefined && trueOffset(one) > at);
-  if (other === undefined) return undefined;
-  const text = `${leader.endpoint} at ${trueOffset(leader)} and ${other.endpoint} at ${trueOffset(other)} share entries up to ${at} only: each accepted others after that`;
+  const other = longest(loaded.filter((one) => partedAt(view, one) === undefined));
+  if (other === undefined || trueOffset(other) === 0n) return undefined;
+  const text = `${leader.endpoint} at ${trueOffset(leader)} and ${other.endpoint} at ${trueOffset(other)} share entries up to ${at} at most: each may have accepted others`;
   return { code: "diverged", endpoint: undefined, text, candidate: other.endpoint };
 }
 
