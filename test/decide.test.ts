@@ -278,4 +278,23 @@ describe("an alive follower that is longer than the newest leader", () => {
     );
     expect(decided(view)).toBe(decision);
   });
+
+  test.each([
+    [
+      "of an older term than the history names for its last entry",
+      { term: 1n, offset: 60n },
+      "diverged b",
+    ],
+    ["of that term", { term: 3n, offset: 60n }, "c replicates to b"],
+    ["that ends before that leadership", { term: 1n, offset: 50n }, "c replicates to b"],
+  ])("has a snapshot %s", (_, snapshot, decision) => {
+    const view = partition(
+      `b leader,alive   50 follower,normal,55
+       c follower,alive 50 follower,normal,60`,
+      { terms: TWO },
+    );
+    const [leader, follower] = view.replicas;
+    if (leader === undefined || follower === undefined) throw new Error("two replicas");
+    expect(decided({ ...view, replicas: [leader, { ...follower, snapshot }] })).toBe(decision);
+  });
 });

@@ -118,23 +118,45 @@ export function firstChange(view: PartitionView): bigint {
 
 /**
  * True if all of a replica's log belongs to the surviving history: there was only one leadership, or it is marked alive
- * and has nothing that may come from an ex-leader, or it is the only replica flagged leader (it led the newest term, or
- * none has since).
+ * and nothing shows that it has entries of an ex-leader, or it is the only replica flagged leader (it led the newest term,
+ * or none has since).
  */
 export function isOfHistory(view: PartitionView, replica: ReplicaView): boolean {
   if (firstChange(view) === 0n) return true;
-  if (isAlive(view, replica)) return !mayComeFromExLeader(view, replica);
+  if (isAlive(view, replica)) return !mayHaveGivenUpEntries(view, replica);
   return view.replicas.every((one) => one.claim.isLeader === (one === replica));
 }
 
 /**
- * True if an alive follower is longer than the leader of the newest term, and an ex-leader holds as much. An ex-leader
+ * True if an alive follower may have entries that an election gave up. While a replica leads, nothing is asked: the
+ * follower may be read later than its leader, or be a copy by now.
+ */
+function mayHaveGivenUpEntries(view: PartitionView, replica: ReplicaView): boolean {
+  if (replica.claim.isLeader || view.replicas.some(isLeading)) return false;
+  return hasOldSnapshot(view, replica) || mayComeFromExLeader(view, replica);
+}
+
+/**
+ * True if the snapshot of a replica ends with an entry of an older term than the history names for that entry:
+ * the election gave that entry up. RecoverTable moves the binlog of such a replica away, and leaves the snapshot (OpenMLDB
+ * 0.9 tablet: DeleteBinlog). A disk table's snapshot has at least the term of its last entry.
+ */
+function hasOldSnapshot(view: PartitionView, { endpoint, snapshot }: ReplicaView): boolean {
+  // Loading hides the snapshot, so one that was seen earlier in the run counts too.
+  const seen = snapshot ?? view.known?.replicas.get(endpoint)?.snapshot;
+  if (seen === undefined || seen.term === 0n) return false;
+  const wrote = view.terms.findLast((one) => one.offset <= seen.offset);
+  return wrote !== undefined && wrote.term > seen.term;
+}
+
+/**
+ * True if a follower is longer than the leader of the newest term, and an ex-leader holds as much. An ex-leader
  * keeps its replication list. If the nameserver loads a follower anew meanwhile, as it does for a tablet that returns,
  * the ex-leader replicates to it, and no offset tells whose entries it has. Nothing tells either whether that leader has
- * lost entries of its disk. While a replica leads, a follower may just be read later than its leader.
+ * lost entries of its disk.
  */
 function mayComeFromExLeader(view: PartitionView, replica: ReplicaView): boolean {
-  if (replica.claim.isLeader || !isServing(replica) || view.replicas.some(isLeading)) return false;
+  if (!isServing(replica)) return false;
   const held = trueOffset(replica);
   const flagged = view.replicas.filter((one) => one.claim.isLeader);
   const newest = flagged.filter((one) => isAliveLeader(view, one));
