@@ -1,6 +1,6 @@
 import type { Endpoint, FollowerList, ReplicaReport, Role } from "../model/cluster-state.js";
 import { type PartitionView, type ReplicaView, replicaAt } from "../model/partition-view.js";
-import { lowerBound, most } from "../policy/what-it-holds.js";
+import { lowerBound } from "../policy/what-it-holds.js";
 
 /** Returns the partition with one replica changed. */
 export function changed(
@@ -23,15 +23,6 @@ export function flagged(
   return changed(view, endpoint, (one) => ({ ...one, claim: { ...one.claim, ...flags } }));
 }
 
-/** The report of a replica of which only the offset is predicted. */
-const NO_ROWS = {
-  role: undefined,
-  recordCount: 0n,
-  memoryBytes: 0n,
-  indexBytes: 0n,
-  diskBytes: 0n,
-} as const;
-
 /** Returns the partition with a replica loaded and serving, at the offset that was last seen. */
 export function running(
   view: PartitionView,
@@ -39,16 +30,20 @@ export function running(
   parts: Partial<ReplicaReport> = {},
 ): PartitionView {
   return changed(view, endpoint, (one) => {
-    const { tid, pid } = view.id;
-    const offset = most([lowerBound(view, one), one.report?.offset ?? 0n]);
-    const report = {
-      ...NO_ROWS,
-      ...one.report,
-      tid,
-      pid,
-      offset,
+    const seen = lowerBound(view, one);
+    const now = one.report?.offset ?? 0n;
+    // All fields by name: 240,000 replicas are predicted, and objects made by spreading are four times as slow.
+    const report: ReplicaReport = {
+      tid: view.id.tid,
+      pid: view.id.pid,
+      role: one.report?.role,
+      recordCount: one.report?.recordCount ?? 0n,
+      memoryBytes: one.report?.memoryBytes ?? 0n,
+      indexBytes: one.report?.indexBytes ?? 0n,
+      diskBytes: one.report?.diskBytes ?? 0n,
+      offset: now > seen ? now : seen,
       ...parts,
-      state: "normal" as const,
+      state: "normal",
     };
     return { ...one, report };
   });
