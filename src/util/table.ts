@@ -84,17 +84,20 @@ export function* tablePieces(
     yield "";
   }
   const fitted = fitColumns(columns, widths, screen.columns);
+  const shown = columns.flatMap(({ align }, index) => {
+    const width = fitted[index];
+    const isShortened = width !== undefined && width < (widths[index] ?? 0);
+    return width === undefined ? [] : [{ index, width, isRight: align === "right", isShortened }];
+  });
   const line = (row: readonly Cell[]) => {
-    const cells = columns.flatMap(({ align }, index) => {
-      const width = fitted[index];
-      if (width === undefined) return [];
+    const cells: string[] = [];
+    for (const { index, width, isRight, isShortened } of shown) {
       const cell = safeCell(row[index] ?? "");
-      const isNarrower = width < (widths[index] ?? 0);
-      const shown = isNarrower ? shortened(cell.text, width) : cell.text;
-      const padding = " ".repeat(width - textWidth(shown));
-      const text = paint(shown, cell.color, screen.hasColor);
-      return [align === "right" ? padding + text : text + padding];
-    });
+      const cut = isShortened ? shortened(cell.text, width) : cell.text;
+      const padding = " ".repeat(width - textWidth(cut));
+      const text = paint(cut, cell.color, screen.hasColor);
+      cells.push(isRight ? padding + text : text + padding);
+    }
     return `${cells.join("  ").trimEnd()}\n`;
   };
   // One line is reserved for the prompt of the shell or a pager.
