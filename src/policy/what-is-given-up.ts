@@ -129,8 +129,8 @@ export function lossIfLeads(view: PartitionView, choice: ReplicaView): Loss {
 
 /**
  * What is given up if a replica leads, of logs that have parted from its log within one term: at least what the other one
- * holds after the last entry that both can share, at most all of it: a leader may have lost its log and begun again from
- * 1 before it was first seen.
+ * holds after the last entry that both can share. At most all of it, if the leader has written since, or if it is the one
+ * that had parted: the other one may have lost its log and begun again from 1 before it was first seen.
  */
 function partedLoss(view: PartitionView, leader: ReplicaView): Loss {
   const own = partedAt(view, leader);
@@ -142,7 +142,8 @@ function partedLoss(view: PartitionView, leader: ReplicaView): Loss {
     if (one === leader || at === undefined || (own !== undefined && other !== undefined)) continue;
     const held = heldOffset(view, one);
     if (own === undefined && held <= at) continue;
-    loss = { atLeast: most([loss.atLeast, held - at]), atMost: most([loss.atMost, held]) };
+    const bound = own !== undefined || trueOffset(leader) > at ? held : held - at;
+    loss = { atLeast: most([loss.atLeast, held - at]), atMost: most([loss.atMost, bound]) };
   }
   return loss;
 }
