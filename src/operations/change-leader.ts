@@ -20,7 +20,7 @@ import {
 } from "../policy/check-leader-change.js";
 import { freeTabletText, isFree } from "../policy/free-tablets.js";
 import { unseenTail } from "../policy/what-is-given-up.js";
-import { servingLeader } from "../policy/what-it-holds.js";
+import { newestTerm, servingLeader } from "../policy/what-it-holds.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { countReplicas, emptiest } from "./placement.js";
 import { findPartitions, ledText, type Obstacle } from "./targets.js";
@@ -106,7 +106,7 @@ function planOf(state: ClusterState, options: ChangeLeaderOptions): OperationPla
   const leads = leadCounts(viewPartitions(state));
   const change = checkLeaderChange(view, { candidate, acceptsLoss, leads });
   if ("refusal" in change) throw refusal(view, change, state, options);
-  const since = view.terms.at(-1)?.term ?? 0n;
+  const since = newestTerm(view);
   const old = exLeaders(view, change.to);
   const dropped = view.replicas.filter((one) => change.dropped.includes(one.endpoint));
   const wanted = [...(options.recovers ? old : []), ...dropped];

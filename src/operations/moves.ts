@@ -17,6 +17,7 @@ import {
 } from "../model/partition-view.js";
 import { type Step, verbOf } from "../model/step.js";
 import { leftoverTablets } from "../policy/free-tablets.js";
+import { newestTerm } from "../policy/what-it-holds.js";
 import { type Condition, conditionOf } from "./condition.js";
 import type { OperationPlan } from "./operation.js";
 import type { PlacedPartition, Placement } from "./placement.js";
@@ -249,7 +250,7 @@ export function leaderSteps(
       kind,
       id,
       endpoint: from,
-      ...(isFirst ? { since: view.terms.at(-1)?.term ?? 0n } : {}),
+      ...(isFirst ? { since: newestTerm(view) } : {}),
       ...(isFirst && kind === "rejoin" ? { wasLeader: true } : {}),
       why: `it led, and follows ${to} afterwards`,
     },

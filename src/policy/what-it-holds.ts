@@ -103,7 +103,7 @@ export function isAliveLeader(view: PartitionView, { endpoint, claim }: ReplicaV
 }
 
 /** The newest term of the recorded history; 0 if it has none. */
-export function newestTerm({ terms }: PartitionView): bigint {
+export function newestTerm({ terms }: Pick<PartitionView, "terms">): bigint {
   return terms.at(-1)?.term ?? 0n;
 }
 

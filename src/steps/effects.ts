@@ -1,6 +1,6 @@
 import type { Endpoint, FollowerList, ReplicaReport, Role } from "../model/cluster-state.js";
 import { type PartitionView, type ReplicaView, replicaAt } from "../model/partition-view.js";
-import { lowerBound } from "../policy/what-it-holds.js";
+import { lowerBound, newestTerm } from "../policy/what-it-holds.js";
 
 /** Returns the partition with one replica changed. */
 export function changed(
@@ -97,7 +97,7 @@ export function back(
 export function inNewTerm(view: PartitionView, leader: Endpoint): PartitionView {
   const led = inRole(view, leader, "leader");
   const offset = replicaAt(led, leader)?.report?.offset ?? 0n;
-  const term = (view.terms.at(-1)?.term ?? 0n) + 1n;
+  const term = newestTerm(view) + 1n;
   return recorded({ ...led, terms: [...view.terms, { term, offset: offset + 1n }] }, leader, [
     leader,
   ]);

@@ -10,7 +10,7 @@ import { type PartitionView, replicaAt } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Step } from "../model/step.js";
 import { checkLeaderChange } from "../policy/check-leader-change.js";
-import { isServing, servingLeader } from "../policy/what-it-holds.js";
+import { isServing, newestTerm, servingLeader } from "../policy/what-it-holds.js";
 import { discardedBy, discardedText, whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
 
 /** Returns one replica from the record of a partition. */
@@ -44,7 +44,7 @@ function outdated(
   if (claim === undefined) return "the table is gone";
   const gone = endpoints.find((one) => replicaIn(claim, one) === undefined);
   if (gone !== undefined) return `the partition has no replica at ${gone} any more`;
-  const newest = claim.terms.at(-1)?.term ?? 0n;
+  const newest = newestTerm(claim);
   if (newest === lane.newestTerm.term) return undefined;
   return `term ${newest} began since it was planned for term ${lane.newestTerm.term}`;
 }
@@ -251,7 +251,7 @@ export function mayGoOffline({ endpoint }: { readonly endpoint: Endpoint }): Exp
  */
 export function mayLeadNewTerm(
   { endpoint, acceptsLoss, offset, lastSeen }: Step<"change-leader">,
-  { newestTerm }: Lane,
+  { newestTerm: planned }: Lane,
 ): Expectation {
   const text =
     offset === undefined
@@ -261,9 +261,9 @@ export function mayLeadNewTerm(
     const change = checkLeaderChange(view, { candidate: endpoint, acceptsLoss, lastSeen });
     if ("refusal" in change) return change.refusal;
     if (offset === undefined) return undefined;
-    const newest = view.terms.at(-1)?.term ?? 0n;
-    if (newest !== newestTerm.term) {
-      return `term ${newest} began since it was planned for term ${newestTerm.term}`;
+    const newest = newestTerm(view);
+    if (newest !== planned.term) {
+      return `term ${newest} began since it was planned for term ${planned.term}`;
     }
     return change.offset === offset
       ? undefined

@@ -13,7 +13,7 @@ import { type PartitionView, replicaAt } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import { leastOffsetToLead } from "../policy/check-leader-change.js";
 import { hidesOldRecord } from "../policy/old-record.js";
-import { most, servingLeader } from "../policy/what-it-holds.js";
+import { most, newestTerm, servingLeader } from "../policy/what-it-holds.js";
 import { exLeaders } from "../policy/what-may-be-overwritten.js";
 import { serves } from "./expectations.js";
 import { opsEnded } from "./ops-ended.js";
@@ -185,7 +185,7 @@ async function loadToLead(
   }
   const now = await partitionNow(context, id);
   assertHolds(now, expects);
-  const term = now.terms.at(-1)?.term ?? 0n;
+  const term = newestTerm(now);
   await context.cluster.changeRole(endpoint, { ...id, role: "leader", term, followers: [] });
   return leads(context, { id, endpoint }, (offset) => {
     return `${report.recordCount} rows, leads term ${term} from offset ${offset}`;
