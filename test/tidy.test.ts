@@ -213,12 +213,15 @@ describe("tests", () => {
 });
 
 describe("documents", () => {
-  it("link only to files that exist", () => {
+  it("link only to files and headings that exist", () => {
     const broken = documents.flatMap(({ path, text }) =>
       [...text.matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, link = ""]) => {
-        if (/^([a-z]+:|#)/.test(link)) return [];
-        const target = join(root, dirname(path), decodeURI(link.replace(/#.*$/, "")));
-        return existsSync(target) ? [] : [`${path}: ${link}`];
+        if (/^[a-z]+:/.test(link)) return [];
+        const [file = "", heading] = decodeURI(link).split("#");
+        const target = file === "" ? join(root, path) : join(root, dirname(path), file);
+        if (!existsSync(target)) return [`${path}: ${link}`];
+        const isFound = heading === undefined || headingsOf(target).includes(heading);
+        return isFound ? [] : [`${path}: ${link}`];
       }),
     );
     expect(broken).toEqual([]);
@@ -246,3 +249,13 @@ describe("documents", () => {
     expect(count).toBeLessThanOrEqual(10);
   });
 });
+
+/** The anchors of a document's headings: small letters, without punctuation, hyphens for spaces. */
+function headingsOf(path: string): string[] {
+  return [...readFileSync(path, "utf8").matchAll(/^#+ (.*)$/gm)].map(([, title = ""]) =>
+    title
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}_ -]/gu, "")
+      .replaceAll(" ", "-"),
+  );
+}
